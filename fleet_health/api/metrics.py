@@ -12,7 +12,40 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.lifecycle import ENDED, State
-from fleet_health.api.exposition import Family, escaped, seconds
+from fleet_health.api.exposition import escaped, seconds
+from fleet_health.api.metric_families import (
+    BUILD,
+    CPU,
+    DECIDED,
+    DELIVERED,
+    DESCRIPTORS,
+    DURATION,
+    EVALUATED,
+    EVALUATIONS,
+    GAPS,
+    HOST_RESPONSES,
+    HOST_STATE,
+    HOST_UPLOADED,
+    HOSTS,
+    INCIDENT,
+    INCIDENTS,
+    LAST_EVALUATION,
+    MEMORY,
+    MOST_DESCRIPTORS,
+    NEXT_EVALUATION,
+    PROBLEMS,
+    READ,
+    REJECTED,
+    RELOADS,
+    RESPONSES,
+    RETRIES,
+    SOURCE_NEWEST,
+    SOURCE_READ_UNTIL,
+    SOURCE_UP,
+    STARTED,
+    TICK,
+    WAITING,
+)
 from fleet_health.api.overview import by_subject, host_state
 from fleet_health.api.states import STATES, WELL
 from fleet_health.detectors.registry import DETECTORS
@@ -23,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.api.exposition import Family
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.counters import Counters
@@ -30,79 +64,6 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.service.footprint import Footprint
     from fleet_health.sources.state import SourceState
-
-BUILD = Family("fleet_health_build_info", "gauge", "The version that runs; always 1.")
-STARTED = Family("process_start_time_seconds", "gauge", "When the service started, since the epoch.")
-CPU = Family("process_cpu_seconds_total", "counter", "How much processor time the service has taken.")
-MEMORY = Family("process_resident_memory_bytes", "gauge", "How much memory the service has resident.")
-DESCRIPTORS = Family("process_open_fds", "gauge", "How many file descriptors are open.")
-MOST_DESCRIPTORS = Family("process_max_fds", "gauge", "How many file descriptors may be open.")
-
-TICK = Family("fleet_health_tick_seconds", "gauge", "How long it is from one evaluation to the next.")
-EVALUATIONS = Family("fleet_health_evaluations_total", "counter", "Evaluations that have ended.")
-LAST_EVALUATION = Family(
-    "fleet_health_last_evaluation_timestamp_seconds", "gauge", "When the fleet was last evaluated, since the epoch."
-)
-NEXT_EVALUATION = Family(
-    "fleet_health_next_evaluation_timestamp_seconds", "gauge", "When the next evaluation is due, since the epoch."
-)
-DURATION = Family("fleet_health_evaluation_duration_seconds", "histogram", "How long evaluations took.")
-EVALUATED = Family(
-    "fleet_health_symptom_evaluated",
-    "gauge",
-    "Whether the latest evaluation looked for a symptom: 0 if what it takes was not seen.",
-)
-PROBLEMS = Family("fleet_health_problems", "gauge", "How many problems the service has with itself.")
-
-SOURCE_UP = Family("fleet_health_source_up", "gauge", "Whether a source can be read and is understood.")
-SOURCE_READ_UNTIL = Family(
-    "fleet_health_source_read_until_timestamp_seconds", "gauge", "Up to when a source has been read, since the epoch."
-)
-SOURCE_NEWEST = Family(
-    "fleet_health_source_newest_timestamp_seconds", "gauge", "When the newest entry of a source is dated."
-)
-READ = Family("fleet_health_source_entries_total", "counter", "Rows and journal entries that were read.")
-REJECTED = Family(
-    "fleet_health_source_rejections_total", "counter", "Rows and lines that could not be understood, by the reason."
-)
-GAPS = Family("fleet_health_source_gaps_total", "counter", "Gaps that were found in a source.")
-RETRIES = Family("fleet_health_retries_total", "counter", "How often something that had failed was tried again.")
-RELOADS = Family("fleet_health_reloads_total", "counter", "Reloads of the configuration, by their outcome.")
-
-RESPONSES = Family(
-    "fleet_health_responses_total",
-    "counter",
-    "Responses of a receiver to uploads since the service started, by the class of their status.",
-)
-HOSTS = Family("fleet_health_hosts", "gauge", "How many hosts are in a state.")
-INCIDENTS = Family("fleet_health_incidents", "gauge", "How many incidents of a symptom are in a state.")
-DECIDED = Family(
-    "fleet_health_notifications_total", "counter", "Notifications that were decided on, by symptom and kind."
-)
-DELIVERED = Family(
-    "fleet_health_deliveries_total",
-    "counter",
-    "Notifications by where they went and what came of it; one that failed is tried again.",
-)
-WAITING = Family("fleet_health_notifications_waiting", "gauge", "How many notifications wait for the alert log.")
-INCIDENT = Family(
-    "fleet_health_incident_opened_timestamp_seconds",
-    "gauge",
-    "When an incident that is open has opened, since the epoch.",
-)
-
-HOST_UPLOADED = Family(
-    "fleet_health_host_last_upload_timestamp_seconds", "gauge", "When a host last uploaded, since the epoch."
-)
-HOST_RESPONSES = Family(
-    "fleet_health_host_responses_total",
-    "counter",
-    "Responses to a host since the service started, by the class of their status.",
-)
-HOST_STATE = Family("fleet_health_host_state", "gauge", "The state that a host is in; always 1.")
-
-FAMILIES: tuple[Family, ...] = tuple(one for one in list(globals().values()) if isinstance(one, Family))
-"""All metrics."""
 
 _OPEN_STATES = tuple(state for state in State if state not in ENDED)
 

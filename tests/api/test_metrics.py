@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.lifecycle import Action, Decision, Reason, State
 from fleet_health.api.exposition import OPENMETRICS, TEXT
-from fleet_health.api.metrics import FAMILIES, HostSeries, Measured, document, hosts_of
+from fleet_health.api.metric_families import FAMILIES
+from fleet_health.api.metrics import HostSeries, Measured, document, hosts_of
 from fleet_health.api.overview import by_subject, host_states
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import Evaluation

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.api.metrics import FAMILIES, HostSeries, document
+from fleet_health.api.metric_families import FAMILIES
+from fleet_health.api.metrics import HostSeries, document
 from tests.api.test_metrics import by_name, fleet_of, incident, measured
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.api.metrics import FAMILIES
+from fleet_health.api.metric_families import FAMILIES
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.detectors.spec import Subject
 from fleet_health.notify import metrics as notify

@@ -1,0 +1,76 @@
+"""The metrics of the service: the name, kind and description of each. Pure."""
+
+from __future__ import annotations
+
+from fleet_health.api.exposition import Family
+
+BUILD = Family("fleet_health_build_info", "gauge", "The running version; always 1.")
+STARTED = Family("process_start_time_seconds", "gauge", "When the service started, since the epoch.")
+CPU = Family("process_cpu_seconds_total", "counter", "Processor time that the service has used.")
+MEMORY = Family("process_resident_memory_bytes", "gauge", "Resident memory of the service.")
+DESCRIPTORS = Family("process_open_fds", "gauge", "How many file descriptors are open.")
+MOST_DESCRIPTORS = Family("process_max_fds", "gauge", "How many file descriptors may be open.")
+
+TICK = Family("fleet_health_tick_seconds", "gauge", "Time from one evaluation to the next.")
+EVALUATIONS = Family("fleet_health_evaluations_total", "counter", "Finished evaluations.")
+LAST_EVALUATION = Family(
+    "fleet_health_last_evaluation_timestamp_seconds", "gauge", "When the fleet was last evaluated, since the epoch."
+)
+NEXT_EVALUATION = Family(
+    "fleet_health_next_evaluation_timestamp_seconds", "gauge", "When the next evaluation is due, since the epoch."
+)
+DURATION = Family("fleet_health_evaluation_duration_seconds", "histogram", "How long evaluations took.")
+EVALUATED = Family(
+    "fleet_health_symptom_evaluated",
+    "gauge",
+    "Whether the latest evaluation looked for a symptom; 0 if it could not.",
+)
+PROBLEMS = Family("fleet_health_problems", "gauge", "How many problems of its own the service reports.")
+
+SOURCE_UP = Family("fleet_health_source_up", "gauge", "Whether a source can be read and is understood.")
+SOURCE_READ_UNTIL = Family(
+    "fleet_health_source_read_until_timestamp_seconds", "gauge", "Up to when a source has been read, since the epoch."
+)
+SOURCE_NEWEST = Family(
+    "fleet_health_source_newest_timestamp_seconds", "gauge", "When the newest entry of a source is dated."
+)
+READ = Family("fleet_health_source_entries_total", "counter", "Rows and journal entries that were read.")
+REJECTED = Family(
+    "fleet_health_source_rejections_total", "counter", "Rows and lines that could not be understood, by the reason."
+)
+GAPS = Family("fleet_health_source_gaps_total", "counter", "Gaps that were found in a source.")
+RETRIES = Family("fleet_health_retries_total", "counter", "Retries after failures.")
+RELOADS = Family("fleet_health_reloads_total", "counter", "Reloads of the configuration, by their outcome.")
+
+RESPONSES = Family(
+    "fleet_health_responses_total",
+    "counter",
+    "Responses of a receiver to uploads since the service started, by the class of their status.",
+)
+HOSTS = Family("fleet_health_hosts", "gauge", "How many hosts are in a state.")
+INCIDENTS = Family("fleet_health_incidents", "gauge", "How many incidents of a symptom are in a state.")
+DECIDED = Family("fleet_health_notifications_total", "counter", "Notifications that were decided, by symptom and kind.")
+DELIVERED = Family(
+    "fleet_health_deliveries_total",
+    "counter",
+    "Notifications by destination and outcome; failed ones are retried.",
+)
+WAITING = Family("fleet_health_notifications_waiting", "gauge", "How many notifications wait for the alert log.")
+INCIDENT = Family(
+    "fleet_health_incident_opened_timestamp_seconds",
+    "gauge",
+    "When an open incident opened, since the epoch.",
+)
+
+HOST_UPLOADED = Family(
+    "fleet_health_host_last_upload_timestamp_seconds", "gauge", "When a host last uploaded, since the epoch."
+)
+HOST_RESPONSES = Family(
+    "fleet_health_host_responses_total",
+    "counter",
+    "Responses to a host since the service started, by the class of their status.",
+)
+HOST_STATE = Family("fleet_health_host_state", "gauge", "The state that a host is in; always 1.")
+
+FAMILIES: tuple[Family, ...] = tuple(one for one in list(globals().values()) if isinstance(one, Family))
+"""All metrics."""
