@@ -40,16 +40,15 @@ if TYPE_CHECKING:
 
 SYMPTOM = "degraded"
 
-# A host that was refused every time for hours, and then was mended, has a window that is half refusals. So the window
-# is cut into parts, and one without an accepted upload does not count. Of such a stretch that leaves the parts at its
-# two ends, in which a host that tries again and again may be refused many times: a finding takes one part more.
+# If a host was refused every time for hours and then fixed, half of its window is refusals. So the window is cut into
+# parts, and a part without an accepted upload does not count. The two parts at the ends of such a stretch still count,
+# and a host that retries may be refused many times in them: a finding needs one part more.
 _PARTS = 12
 _MIXED_PARTS = 3
-# A host that is mended is not found when older uploads leave the window: there must be a refusal in the last parts.
+# A host that was fixed must not be found when older uploads leave the window: one of the last parts needs a refusal.
 _LATE_PARTS = 3
 
-# From so many hosts on that got a 5xx in the window, 5xx is the receiver's trouble. As many as `receiver-failing` takes
-# by default.
+# If at least this many hosts got a 5xx in the window, the receiver is at fault: the default of `receiver-failing`.
 _RECEIVER_HOSTS = 3
 
 
@@ -153,7 +152,7 @@ class _Responses:
 
 
 class Degraded(Rule):
-    """Finds hosts of which too large a share of the uploads is refused, while others are accepted.
+    """Finds hosts with too large a share of refused uploads, and with accepted ones.
 
     A host of which nothing gets through is `fatal-only`, and one that lacks the stamp is `unstamped`: neither is found
     here as well.
@@ -271,9 +270,9 @@ class Degraded(Rule):
         )
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
-        """Return the hosts of which a share may have been refused, in what the journal did not show.
+        """Return the hosts that may have been refused too often in a gap of the journal.
 
-        What is known to be missing at most must suffice for a finding beside what was seen.
+        The responses that were seen, with as many more as can be missing, must be enough for a finding.
         """
         gaps: dict[int, tuple[bool, int | None]] = {}
         for host in hosts:
@@ -302,7 +301,7 @@ class Degraded(Rule):
         return counts.accepted > 0 and refused < limits.ratio * (counts.accepted + refused)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest accepted upload: that refusals merely stop or become fewer is no sign."""
+        """Return the newest accepted upload. Fewer refusals, or none, are not a sign of recovery."""
         return fleet.accepted_at(host)
 
     def limits_of(self, host: str) -> str:
@@ -342,29 +341,29 @@ def _are_enough(responses: _Responses, limits: DegradedLimits) -> bool:
 
 
 def _may_be_enough(counts: Counts, missing: int, limits: DegradedLimits) -> bool:
-    """Return whether it takes no more than some missing responses for enough of them, and enough refusals."""
+    """Return whether this many missing responses could be enough for a finding, if all were refusals."""
     total = counts.answers + missing
     return total >= limits.min_count and counts.refused + missing >= limits.ratio * total
 
 
 def _without_stamp(counts: Counts) -> str:
-    """Return how many uploads were refused for want of a code stamp, to follow on the figures; nothing if none was."""
+    """Return how many uploads were refused without a code stamp, as a suffix to the figures; empty if none was."""
     return f"; {counts.unstamped} of them carry no code stamp" if counts.unstamped else ""
 
 
 def _refused_in(fleet: Fleet, window: HostWindow, window_us: int, late_us: int, now: Instant) -> int:
-    """Count the refusals of a host that say something of it, in the last part of its window."""
+    """Count the refusals that are the host's own fault, in the last part of its window."""
     is_receiver = _is_receiver_in_trouble(fleet, window, now - window_us, now)
     return _refused(window.count(now - late_us, now), is_receiver=is_receiver)
 
 
 def _refused(counts: Counts, *, is_receiver: bool) -> int:
-    """Return how many refusals say something of the host: a 5xx does not if the receiver is in trouble."""
+    """Return how many refusals are the host's own fault: a 5xx is not if the receiver is at fault."""
     return counts.client_errors if is_receiver else counts.refused
 
 
 def _is_receiver_in_trouble(fleet: Fleet, window: HostWindow, since: Instant, now: Instant) -> bool:
-    """Return whether the 5xx that a host got say nothing of it, because so many hosts got some."""
+    """Return whether the receiver is at fault for the 5xx of a host, because many hosts got some."""
 
     def make() -> bool:
         return sum(counts.server_errors > 0 for counts in fleet.counts(since, now).values()) >= _RECEIVER_HOSTS
@@ -373,7 +372,7 @@ def _is_receiver_in_trouble(fleet: Fleet, window: HostWindow, since: Instant, no
 
 
 def _refusals(fleet: Fleet, window: HostWindow, responses: _Responses, since: Instant, now: Instant) -> str:
-    """Return how many of the refusals that count there were of each status, such as `3 x 412, 1 x 500`."""
+    """Return the number of refusals that count by status, such as `3 x 412, 1 x 500`."""
     by_status: Counter[int] = Counter()
     for begin, end in responses.parts:
         by_status.update(window.count_by_status(begin, end))

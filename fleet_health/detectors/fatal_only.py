@@ -46,7 +46,7 @@ class FatalOnlyLimits:
     Attributes:
         window_us: The stretch of time that is counted, up to the evaluation, both ends included.
         min_count: With fewer responses than this, nothing is reported.
-        ratio: The share of refusals among the answers, from which on it is a finding; 0 to 1.
+        ratio: The lowest share of refusals among the responses that is a finding; 0 to 1.
         suggested_fix: What to do when the host is at fault.
         suggested_fix_412: What to do when most refusals are 412, which is how a diverged HEAD shows.
         suggested_fix_5xx: What to do when most refusals are 5xx, which the receiver has to answer for.
@@ -127,7 +127,7 @@ SPEC = DetectorSpec(
 
 
 class FatalOnly(Rule):
-    """Finds hosts with enough answers in the window, of which none is a success."""
+    """Finds hosts with enough responses in the window, and no accepted upload."""
 
     spec = SPEC
 
@@ -157,7 +157,7 @@ class FatalOnly(Rule):
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
             for host, counts in counts_of(now - window_us, now).items():
-                # No other answers are counted than those accepted and refused, so without the former any ratio is met.
+                # A response is either accepted or refused: if none is accepted, every ratio is met.
                 if counts.accepted or counts.refused < least_count:
                     continue
                 limits = self._limits.of(host)
@@ -185,7 +185,7 @@ class FatalOnly(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return the answers in the window by kind, and whether what was not seen could change the verdict.
+        """Return the responses in the window by kind, and whether one that was not seen could change the result.
 
         Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
         """
@@ -223,10 +223,10 @@ class FatalOnly(Rule):
         )
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
-        """Return the hosts that may have been refused every time, in what the journal did not show.
+        """Return the hosts that may have been refused every time in a gap of the journal.
 
-        An accepted upload in the window, in either source, refutes it; so does it if fewer messages are missing than
-        a finding takes beside those that were seen.
+        A host is left out if either source shows an accepted upload in the window, or if the responses that were seen,
+        with as many more as can be missing, are too few for a finding.
         """
         missing_in = {
             window_us: fleet.missing("journal", now - window_us, now)
@@ -255,7 +255,7 @@ class FatalOnly(Rule):
         return _is_counted_whole(fleet, host, since, now) or _has_uploaded(fleet, host, since, now)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest accepted upload: that refusals merely stop or become fewer is no sign."""
+        """Return the newest accepted upload. Fewer refusals, or none, are not a sign of recovery."""
         return fleet.accepted_at(host)
 
     def limits_of(self, host: str) -> str:
@@ -287,14 +287,14 @@ def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -
 
 
 def _is_seen_whole(fleet: Fleet, since: Instant, until: Instant) -> bool:
-    """Return whether no answer can be missing: where the journal begins later, there may have been earlier ones."""
+    """Return whether no response can be missing: before the journal begins there may have been some."""
     return fleet.reaches("journal", since) and fleet.is_whole("journal", since, until)
 
 
 def fix_by_cause(
     window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, stamps: UnstampedLimits | None
 ) -> SuggestedFix:
-    """Choose what to suggest for a host that is refused: by what most of its refusals have in common."""
+    """Choose the suggested fix for a refused host by the most common reason of its refusals."""
     counts = window.count(since, until)
     if stamps is not None and counts.unstamped * 2 > counts.refused:
         return stamps.suggested_fix

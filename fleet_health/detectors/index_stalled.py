@@ -32,7 +32,7 @@ SPEC = DetectorSpec(
         SYMPTOM,
         "On the receiver: check whether the disk of its index is full, and whether it may write there. If it does"
         " write, check that it writes to `index.path` of the configuration of fleet-health.",
-        # Of a host that is known by one source alone, the other's silence says nothing: its uploads would be missed.
+        # If only one source knows a host, its absence from the other proves nothing: its uploads would be missed.
         min_hosts=1,
         has_min_count=True,
     ),
@@ -45,10 +45,10 @@ SPEC = DetectorSpec(
 
 
 class IndexStalled(Disagreement):
-    """Finds out whether enough uploads were accepted of which no row has come.
+    """Finds out whether enough uploads were accepted without a row in the index.
 
-    They are counted of each host since its last row, if it uploads still; and of all hosts together since the last row
-    of any. A host that uploads once in an hour is found by its third upload without a row, if nobody else uploads.
+    They are counted for each host that still uploads, since its last row; and for all hosts together, since the last
+    row of any host. If only one host uploads, once an hour, it is found at its third upload without a row.
     """
 
     spec = SPEC
@@ -65,7 +65,7 @@ class IndexStalled(Disagreement):
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
-        # What was accepted before the index begins may have its row elsewhere. An index without any row never began.
+        # An upload accepted before the index begins may have its row elsewhere. An index without any row never began.
         begin = fleet.since_begin("index", now - self._lookback_us)
         known_since = since if begin == NEVER else begin
         until = now - limits.slack_us
@@ -104,7 +104,7 @@ class IndexStalled(Disagreement):
 def _accepted(fleet: Fleet, host: str, since: Instant, until: Instant) -> int:
     """Count the accepted uploads of a host by the journal between two instants, both included.
 
-    Of late each is counted; of those that are longer ago some of the latest.
+    Recent ones are all counted; of older ones, only the latest few are known.
     """
     window = fleet.traffic.window(host)
     counted = 0 if window is None else window.count(since, until).accepted

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SYMPTOM = "journal-lossy"
 
-# Hosts have this part of their rows in the journal, or it is lossy; and this part, or it still is. A journal that drops
-# about half would come and go otherwise.
+# The journal is lossy if it has less than the first share of the rows of hosts, and stays so below the second one:
+# otherwise the incident of a journal that drops about half of its lines would open and resolve again and again.
 _LOSSY, _WHOLE = Fraction(1, 2), Fraction(3, 4)
 
 
@@ -52,7 +52,7 @@ class JournalLossy(Disagreement):
 
     Rows of one host that come within 15 seconds of each other count once: a request may bring several.
 
-    Then journald drops lines, or we read the wrong unit or by the wrong pattern: what rests on the journal goes unseen.
+    Either journald drops lines, or the unit or the pattern is wrong. Detectors that need the journal miss findings.
     """
 
     spec = SPEC
@@ -64,7 +64,7 @@ class JournalLossy(Disagreement):
         return Lookback(uploads_us=self._limits.window_us, traffic_us=self._limits.window_us)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether the journal has three quarters of the rows, but for fewer hosts than make a finding."""
+        """Return whether too few hosts for a finding have less than three quarters of their rows in the journal."""
         if not super().is_over(fleet, host, now):
             return False
         return len(self._short_of(_WHOLE, fleet, self._since(fleet, now), now)) < self._limits.min_hosts
@@ -73,7 +73,7 @@ class JournalLossy(Disagreement):
         return self._short_of(_LOSSY, fleet, since, now)
 
     def _short_of(self, part: Fraction, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
-        """Return the hosts of whose rows the journal has less than a part, each with how many it lacks."""
+        """Return the hosts with less than this share of their rows in the journal, each with how many are missing."""
         limits, numerator, denominator = self._limits, part.numerator, part.denominator
         lacking: dict[str, int] = {}
         uploads, in_journal = fleet.uploads, fleet.traffic.accepted
@@ -84,9 +84,9 @@ class JournalLossy(Disagreement):
             rows = uploads.between(host, first_at, last_at)
             if not rows:
                 continue
-            # Of a busy host the older rows are not known, so its older responses must not count.
+            # The older rows of a busy host are not known, so its older responses must not count.
             begin = since if uploads.is_every_known(host, first_at) else rows[0] - limits.slack_us
-            # There are at least as many as are kept; nearly always that is enough, and nothing need be counted.
+            # At least as many were accepted as are kept. That is nearly always enough, and spares the count.
             if len(in_journal.between(host, begin, now)) * denominator >= len(rows) * numerator:
                 continue
             window = fleet.traffic.window(host)

@@ -86,9 +86,9 @@ SPEC = DetectorSpec(
 
 
 class NeverSeen(Rule):
-    """Finds what is expected and known neither to have uploaded of late nor ever before.
+    """Finds expected hosts that are not known to have ever uploaded.
 
-    A glob stands for at least one host: it is a finding, under its own name, as long as no host matches it.
+    A glob stands for at least one host: while no host matches it, it is a finding under the name of the glob.
     """
 
     spec = SPEC
@@ -103,16 +103,16 @@ class NeverSeen(Rule):
 
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as who is silent does."""
+        """Look back as far as `silent` does."""
         return Lookback(uploads_us=self._lookback_us)
 
     def _absence_us(self, fleet: Fleet, host: str, now: Instant) -> int:
-        """Return for how long it could have uploaded and did not, of the time for which uploads are known."""
+        """Return for how long it could have uploaded and did not, in microseconds, since uploads are known."""
         since = max(now - self._lookback_us - self._limits.of(host).grace_us, fleet.known_since)
         return fleet.absence_us(host, since, now)
 
     def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
-        """Return each name that is expected and unknown, and each shape that no known host has."""
+        """Return each expected name that is unknown, and each expected glob that no known host matches."""
         del now
         unknown = [name for name in self._plain if not _is_known(fleet, name)]
         if self._shapes.globs:
@@ -120,7 +120,7 @@ class NeverSeen(Rule):
         return unknown
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Return that it, or one of this name, is missing."""
+        """Return the finding that the host, or every host that matches the glob, is missing."""
         del fleet, now
         words = "it is" if is_plain(host) else "a host of this name is"
         return Finding(
@@ -133,7 +133,7 @@ class NeverSeen(Rule):
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Return whether it is expected, whether it is known, and for how long it could have uploaded.
 
-        Of a shape whether any host of it is known.
+        A glob is known if any known host matches it.
         """
         if host not in self._expected:
             return ()
@@ -151,7 +151,7 @@ class NeverSeen(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether the host, or one of this name, has uploaded."""
+        """Return whether the host, or a host that matches the glob, has uploaded."""
         del now
         return _is_known(fleet, host)
 
@@ -164,13 +164,13 @@ class NeverSeen(Rule):
         return max((at for at in instants if at is not None), default=None)
 
     def limits_of(self, host: str) -> str:
-        """Return nothing: there is no limit to be below."""
+        """Return an empty text: a change of limits never ends this incident."""
         del host
         return ""
 
 
 def _is_known(fleet: Fleet, name: str) -> bool:
-    """Return whether a host has uploaded; of a shape, whether any host of it has."""
+    """Return whether a host, or any host that matches a glob, has uploaded."""
     if is_plain(name):
         return fleet.accepted_at(name) is not None
     return not HostGlobs((name,)).unmatched(fleet.uploaders())

@@ -39,7 +39,7 @@ class ReceiverFailingLimits:
     Attributes:
         window_us: The stretch of time that is counted, up to the evaluation, both ends included.
         min_hosts: Fewer hosts with mostly 5xx than this say nothing of the receiver.
-        ratio: Their share among the hosts that got any answer, from which on it is a finding; 0 to 1.
+        ratio: Their lowest share among the hosts that got any response that is a finding; 0 to 1.
         suggested_fix: What to do.
 
     """
@@ -92,7 +92,7 @@ SPEC = DetectorSpec(
 
 
 class ReceiverFailing(Rule):
-    """Finds out whether many hosts got mostly 5xx: more than half of a host's answers in the window."""
+    """Finds out whether many hosts got mostly 5xx: more than half of a host's responses in the window."""
 
     spec = SPEC
 
@@ -124,7 +124,7 @@ class ReceiverFailing(Rule):
                 f" got mostly 5xx: {figures}"
             ),
             suggested_fix=limits.suggested_fix.render(host),
-            # Who is refused for the receiver's sake may fall silent for it as well.
+            # A host that the receiver refuses for its own fault may fall silent for the same reason.
             inhibits=frozenset((name, symptom) for name in failing for symptom in SPEC.inhibits),
             since=_first_error_at(fleet, failing),
         )
@@ -163,9 +163,9 @@ class ReceiverFailing(Rule):
         )
 
     def _group(self, fleet: Fleet, failing: list[str], since: Instant, now: Instant) -> tuple[list[str], int]:
-        """Return the failing hosts and how many were answered: of all hosts, or without strangers if that says more.
+        """Return the failing hosts and how many hosts got a response; without strangers if that is nearer to a finding.
 
-        Strangers are refused with 4xx under as many names as they like, and would hide that all others get 5xx.
+        Strangers can be refused with 4xx under any number of names, which would hide that all other hosts get 5xx.
         """
         strangers = {host for host, counts in fleet.stranger_counts(since, now).items() if counts.answers}
         total = _answered(fleet, since, now)
@@ -174,10 +174,10 @@ class ReceiverFailing(Rule):
         return max(groups, key=lambda one: (len(one[0]) >= self._limits.min_hosts, len(one[0]) / max(1, one[1])))
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether a window that was seen whole has an accepted upload, of any host.
+        """Return whether a window that was seen whole has an accepted upload of any host.
 
-        Too few uploads for a verdict are no sign that the receiver is well: hosts may have given up. Errors that are
-        dated ahead of the clock count: it may be behind, and they are facts.
+        Too few responses for a finding are not a recovery: hosts may have given up. Errors that are dated ahead of the
+        clock count: the clock may be behind, and the errors did happen.
         """
         del host
         since = now - self._limits.window_us
@@ -204,7 +204,7 @@ class ReceiverFailing(Rule):
 
 
 def _failing(fleet: Fleet, since: Instant, until: Instant) -> list[str]:
-    """Return the hosts of which more than half of the answers were 5xx."""
+    """Return the hosts that got 5xx in more than half of their responses."""
     return [
         host
         for host, counts in fleet.counts(since, until).items()
@@ -213,7 +213,7 @@ def _failing(fleet: Fleet, since: Instant, until: Instant) -> list[str]:
 
 
 def _errors(fleet: Fleet, hosts: list[str], since: Instant, until: Instant) -> Counter[int]:
-    """Count the answers of 5xx of some hosts by status."""
+    """Count the 5xx responses to some hosts by status."""
     errors: Counter[int] = Counter()
     for host in hosts:
         if (window := fleet.traffic.window(host)) is not None:
@@ -223,7 +223,7 @@ def _errors(fleet: Fleet, hosts: list[str], since: Instant, until: Instant) -> C
 
 
 def _first_error_at(fleet: Fleet, hosts: list[str]) -> Instant | None:
-    """Return the first answer of 5xx to some hosts since each one's latest accepted upload; None if none is known."""
+    """Return the first 5xx response to some hosts since the latest accepted upload of each; None if none is known."""
     instants = (
         window.earliest((SERVER_ERROR,), (window.accepted_at or -1) + 1)
         for host in hosts

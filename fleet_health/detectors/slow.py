@@ -102,12 +102,12 @@ SPEC = DetectorSpec(
 
 
 class Slow(Rule):
-    """Finds hosts that upload far less than usual, of those with `cadence = "learned"`: of others no rhythm is kept."""
+    """Finds hosts with `cadence = "learned"` that upload far less than usual. No rhythm of other hosts is kept."""
 
     spec = SPEC
 
     def __init__(self, limits: HostLimits[SlowLimits], cadences: HostLimits[SilentLimits]) -> None:
-        """Take the limits, and those of `silent`, which say whose rhythm is learned."""
+        """Take the limits, and those of `silent`, which define the hosts with a learned rhythm."""
         self._limits = limits
         self._cadences = cadences
 

@@ -1,8 +1,8 @@
-"""`too-many-hosts`: more names turn up than are watched. Somebody invents them, or the limit is too small.
+"""`too-many-hosts`: there are more host names than are watched. A client invents them, or the limit is too small.
 
-Names whose uploads are accepted take the places that are left, upload no more, and would all be `silent` half an hour
-later. So while the table of uploads was full within the time for which uploads are remembered, this finding inhibits
-`silent` of unexpected hosts that turned up in that time. Hosts that were there before are alerted as ever.
+If uploads under invented names are accepted, these names take the remaining places, never upload again, and would all
+be `silent` half an hour later. So if the table of uploads was full within the time for which uploads are kept, this
+finding inhibits `silent` of unexpected hosts that appeared in that time. Alerts of earlier hosts are not affected.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class TooManyHosts(Rule):
     lookback = Lookback()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Return of each table that was full how many were left out, and which hosts took the last places."""
+        """Return how many hosts each full table left out; inhibit `silent` of the hosts that took the last places."""
         crowds, passers = [], _passers(fleet)
         full = [table for table in _tables(fleet) if _is_recent(table.left_out, now)] or [
             table for table in _tables(fleet) if passers and table.was_full
         ]
-        if full:  # what is left out of the index is left out of the journal, too
+        if full:  # a host left out of the table of the index is left out of that of the journal, too
             crowds.append(_of_uploads(full[0]))
         crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
         return Finding(
@@ -67,7 +67,7 @@ class TooManyHosts(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return how many were left out, if it was of late."""
+        """Return how many hosts were left out within the last hour."""
         if host != EVERY_HOST:
             return ()
         every = (_left_out(fleet), *fleet.traffic.left_out)
@@ -77,17 +77,17 @@ class TooManyHosts(Rule):
         return (Condition("hosts dropped within the last hour", found, "at least 1", "hosts.limit", is_found),)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return True: that nobody was left out of late is observed."""
+        """Return True: the evaluation itself observes that no host was left out recently."""
         del fleet, host, now
         return True
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant:
-        """Return the present: an hour without anybody left out is what we observe ourselves."""
+        """Return the present: the evaluation itself observes an hour in which no host was left out."""
         del fleet, host
         return PRESENT
 
     def limits_of(self, host: str) -> str:
-        """Return nothing: an hour is no setting."""
+        """Return an empty text: the hour is not a setting."""
         del host
         return ""
 
@@ -104,7 +104,7 @@ def _tables(fleet: Fleet) -> tuple[Uploads, Uploads]:
 
 
 def _left_out(fleet: Fleet) -> LeftOut:
-    """Return who was left out of the tables of uploads; of the one that did so last."""
+    """Return which hosts were left out of the table of uploads that did so last."""
     return max((table.left_out for table in _tables(fleet)), key=lambda one: one.latest_at)
 
 

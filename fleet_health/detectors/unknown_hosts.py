@@ -1,7 +1,7 @@
 """`unknown-hosts`: many hosts that have never uploaded are refused at once. One alert for all of them.
 
-Anybody who reaches the receiver can be refused under any name, as often as they like. Each such name shows `fatal-only`
-or `unstamped` like any host; what is grouped is only their notification.
+Any client that reaches the receiver can be refused under any name, any number of times. Each such name shows
+`fatal-only` or `unstamped` like any host; only their notifications are grouped.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from fleet_health.detectors import fatal_only, too_many_hosts, unstamped
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.fatal_only import FatalOnly
-from fleet_health.detectors.spec import JOURNAL, Condition, DetectorSpec, Finding, Kind, Rule, Setting, Subject
+from fleet_health.detectors.spec import JOURNAL, PRESENT, Condition, DetectorSpec, Finding, Kind, Rule, Setting, Subject
 from fleet_health.detectors.unstamped import Unstamped
 from fleet_health.detectors.wording import name_hosts
 from fleet_health.model.subject import EVERY_HOST
-from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,17 +84,17 @@ class UnknownHosts(Rule):
     spec = SPEC
 
     def __init__(self, limits: UnknownHostsLimits, fatal: FatalOnly | None, stamps: Unstamped | None) -> None:
-        """Take the limits, and the two detectors whose findings are grouped; None for one that is switched off."""
+        """Take the limits, and the two detectors with the findings to group; None for one that is switched off."""
         self._limits = limits
         self._grouped = tuple(one for one in (fatal, stamps) if one is not None)
 
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as the detectors whose findings are grouped."""
+        """Look back as far as the detectors with the findings to group."""
         return lookback_of(self._grouped)
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Name the first of these hosts; the finding inhibits those of each of them."""
+        """Return the finding: it names the first of these hosts, and inhibits the findings of all of them."""
         refused = fleet.once((self, now), lambda: self._refused(fleet, now))
         inhibits = {pair for pairs in refused.values() for pair in pairs}
         if not too_many_hosts.is_about_known_hosts(fleet, now):
@@ -116,7 +115,7 @@ class UnknownHosts(Rule):
         if host != EVERY_HOST:
             return ()
         refused = fleet.once((self, now), lambda: self._refused(fleet, now))
-        # A client that invents nine names in each window must not cause an alert for each: earlier names count too.
+        # Earlier names count too: a client that invents nine names in each window must not cause an alert for each.
         count = len(refused.keys() | fleet.alerted_strangers()) if refused else 0
         return (
             Condition(
@@ -129,15 +128,15 @@ class UnknownHosts(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether there are too few, in a window that was seen whole and in which no host was left out."""
+        """Return whether too few hosts are left for a finding, in a window seen whole that left no host out."""
         del host
         since = now - self.lookback.traffic_us
         return fleet.is_whole("journal", since, now) and fleet.traffic.strangers.lost_at < since
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant:
-        """Return the present: that there are too few is what an evaluation observes itself."""
+        """Return the present: the evaluation itself observes that there are too few."""
         del fleet, host
-        return NEVER
+        return PRESENT
 
     def limits_of(self, host: str) -> str:
         """Return the limit, as one text."""
@@ -154,17 +153,17 @@ class UnknownHosts(Rule):
 
 
 SYMPTOMS = frozenset({fatal_only.SYMPTOM, unstamped.SYMPTOM})
-"""The symptoms whose findings are grouped."""
+"""The symptoms with the findings to group."""
 
 
 def _alerted(fleet: Fleet, refused: Mapping[str, object]) -> str:
-    """Return in words how many more of such hosts have an alert of their own that is still open; else nothing."""
+    """Return a clause on how many more such hosts have an open incident; empty if none has."""
     count = len(fleet.alerted_strangers() - refused.keys())
     return f"; {count} more {'has' if count == 1 else 'have'} an open incident already" if count else ""
 
 
 def _left_out(fleet: Fleet, since: Instant) -> str:
-    """Return in words how often such a host lost its place, if one did of late; else nothing."""
+    """Return a clause on how often such a host lost its place; empty if none has since an instant."""
     left_out = fleet.traffic.strangers.left_out
     if left_out.latest_at < since:
         return ""

@@ -91,7 +91,7 @@ SPEC = DetectorSpec(
 
 
 class Unstamped(Rule):
-    """Finds hosts whose uploads were refused for want of a code stamp."""
+    """Finds hosts that were refused because their uploads carry no code stamp."""
 
     spec = SPEC
 
@@ -156,11 +156,11 @@ class Unstamped(Rule):
         )
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
-        """Return the hosts that may have been refused for want of a stamp, in what the journal did not show.
+        """Return the hosts that may have been refused as unstamped in a gap of the journal.
 
-        An accepted upload does not refute that: another worker of the host may be unstamped. But an unstamped worker
-        tries again and again, so of a host that delivers it shows in what was seen, unless that is less than half of
-        the window. And enough messages must be missing for a finding.
+        An accepted upload does not rule that out: another worker of the host may be unstamped. But an unstamped worker
+        retries, so if the host has accepted uploads and at least half of the window was seen, its refusals were seen
+        too. Enough messages for a finding must be missing.
         """
         gaps = {
             window_us: (
@@ -194,7 +194,7 @@ class Unstamped(Rule):
         return is_rare and is_whole and fleet.is_complete(host, since)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest accepted upload: that the rejections merely stop is no sign."""
+        """Return the newest accepted upload. That the rejections stop is not a sign of recovery."""
         return fleet.accepted_at(host)
 
     def limits_of(self, host: str) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.config.loading import load
+from fleet_health.detectors.spec import PRESENT
 from fleet_health.detectors.unknown_hosts import UnknownHosts
-from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,6 @@ def test_it_is_over_in_a_window_in_which_nobody_was_dropped(fleet_of: Callable[.
 
 
 def test_neither_a_fact_nor_a_change_of_limits_speaks_for_its_end(fleet_of: Callable[..., Fleet]) -> None:
-    """That there are too few is what an evaluation observes itself."""
-    assert detector().sign_at(fleet_of(), "*") == NEVER
+    """The evaluation itself observes that there are too few."""
+    assert detector().sign_at(fleet_of(), "*") == PRESENT
     assert detector().limits_of("*") == "3"
