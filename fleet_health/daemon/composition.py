@@ -116,7 +116,7 @@ class Daemon:
             silencing=self._silencing,
             witness=SettingsWitness(self._configuration),
             snapshot=self._snapshot,
-            is_synchronized=self._is_clock_confirmed,
+            is_clock_confirmed=self._is_clock_confirmed,
             counters=self._counters,
         )
         self._evaluator.switch(are_notices_recorded=settings.are_notices_recorded)

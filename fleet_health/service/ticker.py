@@ -80,7 +80,7 @@ class Evaluator:
         witness: Witness,
         silencing: Silencing,
         snapshot: Callable[[Fleet], Awaitable[bytes | None]],
-        is_synchronized: Callable[[Instant], bool],
+        is_clock_confirmed: Callable[[Instant], bool],
         counters: Counters,
         booted_at: Callable[[Instant], Instant] = booted_at,
     ) -> None:
@@ -97,7 +97,7 @@ class Evaluator:
             witness: Adds evidence to alerts.
             silencing: Returns the suppressions by operators.
             snapshot: Returns the state to save, encoded; None if it is not worth a write.
-            is_synchronized: Returns whether a time server or root has confirmed the clock.
+            is_clock_confirmed: Returns whether a time server or root has confirmed the clock.
             counters: The counters of the service.
             booted_at: Returns when this machine booted, given the present.
 
@@ -119,7 +119,7 @@ class Evaluator:
         self._snapshot = snapshot
         self._counters = counters
         self._booted_at = booted_at
-        self.clock_check = ClockCheck(is_synchronized)
+        self.clock_check = ClockCheck(is_clock_confirmed)
         self.deciding = asyncio.Lock()
         """Held from a decision until its notifications are queued: meanwhile the incidents are newer than the state."""
         self._are_notices_recorded = False

@@ -63,6 +63,6 @@ def evaluator_of(
         witness=NoWitness(),
         silencing=Silencing(SilenceFile(directory)),
         snapshot=save_nothing,
-        is_synchronized=lambda _: is_synchronized,
+        is_clock_confirmed=lambda _: is_synchronized,
         counters=Counters(),
     )
