@@ -1,12 +1,12 @@
-"""A command that reads a disk or network mount that hangs: a process beside it notices, reports it, and ends.
+"""Ends commands that read a disk or network mount that hangs: the parent process notices it, reports it and exits.
 
 A process that waits for a dead disk cannot end, not even by SIGKILL. So a command that reads files works in a child,
-and its parent touches none of them. The child, and each process that it forks, shows in shared memory since when it has
-waited for which path. While that lasts longer than a call is waited for, nobody can say what the command would find:
-the parent reports the path, gives up on the child and ends, whether or not the kernel can end the child yet.
+and the parent touches none of the files. The child and each process that it forks record in shared memory which path
+they wait for, and since when. After the timeout the parent reports the path, kills the child and exits, even if the
+kernel cannot end the child yet.
 
-What the child prints goes through the parent if it goes into a pipe: whoever reads that waits until nobody can write
-into it any more.
+If the output is a pipe, the parent relays what the child prints: the reader of a pipe waits until all writers have
+closed it, and the child may be unable to.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 30.0
-"""How long to wait for a path, in seconds: only the user waits, and searching a journal takes some."""
+"""How long to wait for a path, in seconds. Only the user waits, and searching a journal takes time."""
 
 EXIT_HANGS = 2
-"""The exit status of a command that gave up: as of a source that cannot be read."""
+"""The exit status of a command that gave up: the same as for a source that cannot be read."""
 
-# Each process has a slot, by its pid: since when it has waited, by the monotonic clock, or 0; and for what.
+# Each process has a slot, by its pid: since when it has waited (monotonic clock, or 0), and for which path.
 _SLOTS, _SLOT, _PATH = 64, 512, 500
 _SINCE, _LENGTH = struct.Struct("d"), struct.Struct("H")
 _LOOK_EVERY_S = 0.25
@@ -42,7 +42,7 @@ _board: mmap.mmap | None = None
 
 @contextmanager
 def touching(path: Path | None) -> Iterator[None]:
-    """Show that a path is touched for as long as the context lasts. Do nothing without a path or a watcher."""
+    """Record, while the context lasts, that this process waits for a path. Do nothing without a path or a watcher."""
     if _board is None or path is None:
         yield
         return
@@ -61,7 +61,7 @@ def touching(path: Path | None) -> Iterator[None]:
 
 
 def note_progress() -> None:
-    """Show that the path responds. For code that touches it many times in one context."""
+    """Record that the path responds, for code that touches it many times in one context."""
     if _board is not None:
         _show_progress(os.getpid() % _SLOTS * _SLOT)
 
@@ -72,10 +72,10 @@ def _show_progress(slot: int) -> None:
 
 
 def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
-    """Fork; return None in the child, which is to do the work, and the child's exit status in its parent.
+    """Fork; return None in the child, which does the work, and the child's exit status in the parent.
 
     Args:
-        limit_s: After how many seconds without a response the child is given up.
+        limit_s: How long to wait for a response, in seconds, before giving up on the child.
 
     """
     global _board  # noqa: PLW0603 - the processes that are forked find it here
@@ -94,14 +94,14 @@ def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
     for _, writing in pipes.values():
         os.close(writing)
     board, _board = _board, None
-    # A signal to this process is meant for the work. From a terminal both are interrupted.
+    # Signals are passed on to the child. A terminal interrupts both processes by itself.
     signal.signal(signal.SIGTERM, lambda number, _: os.kill(pid, number))
     signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else lambda number, _: os.kill(pid, number))
     return _watch(pid, {reading: fd for fd, (reading, _) in pipes.items()}, board, limit_s)
 
 
 def _watch(pid: int, relayed: dict[int, int], board: mmap.mmap, limit_s: float) -> int:
-    """Wait for a child, and relay its output; return its exit status, or `EXIT_HANGS` if it is given up."""
+    """Wait for a child, and relay its output; return its exit status, or `EXIT_HANGS` after giving up on it."""
     ended = os.pidfd_open(pid)
     while True:
         ready, _, _ = select.select([ended, *relayed], [], [], _LOOK_EVERY_S)
@@ -122,12 +122,12 @@ def _watch(pid: int, relayed: dict[int, int], board: mmap.mmap, limit_s: float) 
 
 
 def _relay(reading: int, fd: int) -> bool:
-    """Pass on what can be read; return whether more may come."""
+    """Relay the output that can be read now; return whether more may come."""
     if data := os.read(reading, 1 << 16):
         try:
             while data:
                 data = data[os.write(fd, data) :]
-        except BrokenPipeError:  # so will the child find it, if it writes on
+        except BrokenPipeError:  # the child gets the same error if it writes again
             data = b""
         else:
             return True
@@ -136,7 +136,7 @@ def _relay(reading: int, fd: int) -> bool:
 
 
 def _hanging(board: mmap.mmap, limit_s: float) -> str:
-    """Return the path that has not responded for too long; empty if each does."""
+    """Return a path that has not responded for too long; empty if there is none."""
     for slot in range(0, _SLOTS * _SLOT, _SLOT):
         (since,) = _SINCE.unpack_from(board, slot)
         if since and time.monotonic() - since > limit_s:
@@ -147,7 +147,7 @@ def _hanging(board: mmap.mmap, limit_s: float) -> str:
 
 
 def _end_by(number: int) -> NoReturn:
-    """End as the child did."""
+    """End by the same signal as the child."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)

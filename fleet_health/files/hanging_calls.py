@@ -1,7 +1,7 @@
-"""Calls that touch a path, each in a thread, and waited for only so long: its disk or network mount may hang.
+"""Runs calls that touch a path in threads, with a timeout: the disk or network mount may hang.
 
-A thread that waits for a dead disk cannot be stopped, not even by SIGKILL. So there is never more than one for a path:
-while its call has not returned, no other is begun. And nobody waits for it when the process ends.
+A thread that waits for a dead disk cannot be stopped, not even by SIGKILL. So each path has at most one thread: while a
+call has not returned, no other call for the path begins. The process does not wait for these threads when it exits.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_S = 10.0
-"""How long a call is waited for, in seconds: a disk that has to spin up, or a worn SD card, takes some of them."""
+"""The timeout of a call, in seconds: a disk that has to spin up, or a worn SD card, takes several."""
 
-# A source is looked at every few seconds: to make a thread each time would be half of what a look costs.
+# Sources are read every few seconds: creating a thread each time would be half the cost of a read.
 IDLE_S = 30.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _Calls: TypeAlias = "SimpleQueue[Callable[[], Callable[[], None]]]"
-"""The calls for one thread: each returns how to deliver what came of it."""
+"""The calls for one thread; each returns a function that delivers its result."""
 
 
 class DaemonThreads(Executor):
-    """Runs each call in a thread of its own, as long as the call lasts: one that is idle, or a new one.
+    """Runs each call in its own thread, an idle or a new one, for as long as the call lasts.
 
-    The threads of the standard library's executors are joined at exit. And they are limited in number, so that a few
-    calls that hang would stop all others.
+    The standard library's executors join their threads at exit, and limit their number: a few hanging calls would block
+    all others.
     """
 
     def __init__(self) -> None:
-        self._idle: list[_Calls] = []  # how to reach each thread that has nothing to do
+        self._idle: list[_Calls] = []  # the queue of each idle thread
         os.register_at_fork(after_in_child=self._idle.clear)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin a call; its thread is idle again before the result is there."""
+        """Begin a call; its thread is idle again before the result is set."""
         future: Future[T] = Future()
 
         def run() -> Callable[[], None]:
             try:
                 return partial(future.set_result, fn(*args, **kwargs))
-            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            except BaseException as error:  # noqa: BLE001 - raised by the future's result()
                 return partial(future.set_exception, error)
 
         try:
@@ -74,11 +74,11 @@ class DaemonThreads(Executor):
                 return
             self._idle.append(calls)
             deliver()
-            del deliver  # else what was returned is kept until the next call
+            del deliver  # else the result would be kept until the next call
 
 
 DAEMON_THREADS = DaemonThreads()
-"""The executor for what may hang: no exit waits for its threads."""
+"""The executor for calls that may hang; exiting does not wait for its threads."""
 
 
 class _CallsOfPath:
@@ -111,18 +111,18 @@ class _CallsOfPath:
     def _end(self, running: asyncio.Future[Any]) -> None:
         self._running = None
         if not running.cancelled():
-            running.exception()  # no caller waits for this any more; the next call will hit the same error
+            running.exception()  # retrieved, as no caller may wait any more; the next call will hit the same error
 
 
 _by_path: WeakValueDictionary[Path, _CallsOfPath] = WeakValueDictionary()  # kept by their calls
 
 
 async def call_at(path: Path, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Call a function that touches a path in a thread; return its result.
+    """Call a function that touches a path, in a thread; return its result.
 
     Raises:
-        PathHangs: It has not returned after `LIMIT_S` seconds, or an earlier call for that path has not. That call goes
-            on by itself, and until it has returned, no other is begun.
+        PathHangs: This call, or an earlier one for the path, has not returned within `LIMIT_S` seconds. That call
+            continues, and no other begins until it has returned.
 
     """
     return await _by_path.setdefault(path, _CallsOfPath(path)).call(function, *args, **named)

@@ -1,8 +1,8 @@
-"""Which files a log has been rotated to. A reader that starts just after a rotation must look there, too.
+"""Finds the files that a log has been rotated to. A reader that starts just after a rotation must read them as well.
 
-The names are those of logrotate with any of its options, of the rotating handlers of the common logging libraries, and
-those that people choose by hand: a number, a date or `old` behind the name or before its suffix, perhaps with one more
-suffix behind that, perhaps compressed. What goes by other names, or to another directory, is found by globs.
+Recognised are the names of logrotate with any of its options, of the rotating handlers of common logging libraries, and
+names chosen by hand: a number, a date or `old` after the name or before its suffix, optionally followed by one more
+suffix and one for compression. Files with other names, or in other directories, are found by globs.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _is_tag = re.compile(
     r"(?:\.(?!(?:lock|tmp|swp|part|partial|md5|sha\d*|sig|asc)\Z)[A-Za-z]\w{0,9})?",
     re.ASCII,
 ).fullmatch
-# logrotate's `extension`: `index.1.jsonl`. Behind a hyphen only a date, for `index-2.jsonl` may be another's index.
+# logrotate's `extension`: `index.1.jsonl`. After a hyphen only a date: `index-2.jsonl` may be another index.
 _is_inner_tag = re.compile(r"\.\d{1,4}|[._-](?=(?:\D*\d){6})\d[\dTZ:_.+-]*", re.ASCII).fullmatch
 
 
 def is_rotated_name(name: str, other: str) -> bool:
-    """Return whether a file of a name may be called by the other one after a rotation."""
+    """Return whether a file called `name` may be called `other` after a rotation."""
     plain = without_compression(other)
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
     if plain == name:
@@ -51,21 +51,20 @@ def without_compression(name: str) -> str:
 
 
 def matching(globs: Sequence[str], directory: Path) -> set[Path]:
-    """Return what matches a glob; a relative one begins at a directory, and `**` stands for any directories."""
+    """Return the paths that match a glob. A relative glob starts at `directory`; `**` matches any directories."""
     return {Path(found) for one in globs for found in glob.glob(os.path.join(directory, one), recursive=True)}  # noqa: PTH118, PTH207
 
 
 def rotated_files(path: Path, globs: Sequence[str], since: Instant) -> list[Path]:
     """Return the files that `path` was rotated to and that were written to at or after `since`; latest last.
 
-    They are beside the path, or beside what it is a link to, or match one of the globs. A directory may let us open a
-    file in it, and not list it; then there are none. A file is left out as long as the one that it is made of by
-    compression is there, too.
+    They are in the directory of the path or of its link target, or match one of the globs. A directory that may not be
+    listed has none. A compressed file is left out while its uncompressed original exists.
 
     Args:
-        path: Where the file is that is rotated.
-        globs: Paths with wildcards; a relative one begins at the directory of `path`.
-        since: How far back they matter.
+        path: The path of the file that is rotated.
+        globs: Paths with wildcards; a relative one starts at the directory of `path`.
+        since: The earliest time of modification.
 
     """
     found = dict.fromkeys(_beside(path, path.name))
@@ -85,7 +84,7 @@ def rotated_files(path: Path, globs: Sequence[str], since: Instant) -> list[Path
 
 
 def _beside(path: Path, name: str) -> Iterator[Path]:
-    """Return what a file of a name in the directory of a path may have been rotated to."""
+    """Yield the files in the directory of `path` that a file called `name` may have been rotated to."""
     with suppress(OSError):
         for other in os.listdir(path.parent):  # noqa: PTH208 - a directory may hold many thousands
             if is_rotated_name(name, other):
@@ -93,7 +92,7 @@ def _beside(path: Path, name: str) -> Iterator[Path]:
 
 
 def _untagged(name: str) -> str:
-    """Return what a file of a dated name would be called without its date: what a link leads to may have one."""
+    """Return a name without its date or number, for link targets that have one in their names."""
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
     for at, character in enumerate(stem):
         if character in "._-" and _is_inner_tag(stem[at:]):

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 # As many as the kernel follows (path_resolution(7)).
 _LINK_LIMIT = 40
-# How often a file may be replaced between the look at it and the opening, before we give up.
+# How often to retry if a file is replaced between stat and open.
 _TRIES = 10
 _WALK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO must not hold us up, nor a terminal become ours.
+# A FIFO must not block, nor a terminal become our controlling terminal.
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _WRITING = os.O_WRONLY | os.O_RDWR
 
@@ -46,7 +46,7 @@ _KINDS = {
 
 
 class UnsafePathError(OSError):
-    """A path is not what it must be. `strerror` says what was expected, what was found, and what to do."""
+    """A path is not of the kind that it must be. `strerror` names what was expected, what was found, and what to do."""
 
     def __init__(self, path: Path | str, expected: str) -> None:
         super().__init__(errno.ELOOP, expected, str(path))
@@ -61,7 +61,7 @@ class SafeDirectory:
     """
 
     def __init__(self, path: Path, *, create_mode: int | None = None) -> None:
-        """Open a directory; make it, and those on the way to it, with a mode if they are missing and it is given."""
+        """Open a directory. With `create_mode`, create it and its parents with this mode if they are missing."""
         self.path = path
         try:
             self.fd = _walk(path)
@@ -84,21 +84,21 @@ class SafeDirectory:
         self.close()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the directory."""
         os.close(self.fd)
 
     @property
     def owner(self) -> tuple[int, int]:
-        """The user and the group that it belongs to."""
+        """The user and group ids that it belongs to."""
         return self._state.st_uid, self._state.st_gid
 
     @property
     def is_shared(self) -> bool:
-        """True if others than its owner can write it, also by an access control list: its mask are the group's bits."""
+        """True if others than its owner may write to it, by mode or by access control list (the group bits)."""
         return bool(self._state.st_mode & 0o022)
 
     def refuse_root_elsewhere(self) -> None:
-        """Raise UnsafePathError if this process is root's, and the directory is another user's."""
+        """Raise UnsafePathError if this process runs as root and the directory belongs to another user."""
         if os.geteuid() == 0 and self._state.st_uid != 0:
             user = user_name(self._state.st_uid)
             raise UnsafePathError(
@@ -113,8 +113,8 @@ class SafeDirectory:
         Args:
             name: Its name, without a slash.
             flags: As of open(2); O_CREAT and O_TRUNC are not among them.
-            create_mode: The mode to create it with if it is missing; None if it must be there.
-            is_ours_alone: Whether the file must belong to this very user.
+            create_mode: The mode to create it with if it is missing; None if it must exist.
+            is_ours_alone: Whether the file must belong to this user.
 
         """
         path, is_writing = self.path / name, bool(flags & _WRITING)
@@ -124,7 +124,7 @@ class SafeDirectory:
         for _ in range(_TRIES):
             try:
                 with _named(path):
-                    # Before it is opened: to open a device may do something.
+                    # Before opening it: opening a device can have side effects.
                     _refuse_odd(path, os.stat(name, dir_fd=self.fd, follow_symlinks=False), owners)
                     fd = os.open(name, flags | _OPEN, dir_fd=self.fd)
             except FileNotFoundError:
@@ -146,7 +146,7 @@ class SafeDirectory:
         raise UnsafePathError(path, _EXCHANGED)
 
     def read_file(self, name: str, limit: int) -> bytes:
-        """Read a file that has at most a number of bytes."""
+        """Return the content of a file; raise UnsafePathError if it has more than `limit` bytes."""
         with os.fdopen(self.open_file(name, os.O_RDONLY), "rb") as file:
             with _named(self.path / name):
                 content = file.read(limit + 1)
@@ -159,15 +159,15 @@ class SafeDirectory:
     def replace_file(
         self, name: str, content: bytes, mode: int, *, temporary: str, is_for_caller: bool = False
     ) -> None:
-        """Replace whatever has a name, except a directory, by a new file. A link is not followed.
+        """Create a file atomically in place of anything but a directory. A link is replaced, not followed.
 
         Args:
             name: The name.
             content: The content of the file.
             mode: Its mode.
-            temporary: The name that it has until it is whole; whatever has that name is removed.
-            is_for_caller: Whether it is the caller's own file: then its mode goes by the umask, and root may leave one
-                in a directory of another user.
+            temporary: The name of the file until it is complete; anything else of that name is removed.
+            is_for_caller: Whether the file is for the caller to keep: then the umask applies to its mode, and root may
+                create it in a directory of another user.
 
         """
         if not is_for_caller:
@@ -191,7 +191,7 @@ class SafeDirectory:
             raise
 
     def rename(self, old: str, new: str) -> None:
-        """Return something another name; what had that is replaced."""
+        """Rename a file or link; replace anything that had the new name."""
         with _named(self.path / old):
             os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
@@ -201,7 +201,7 @@ class SafeDirectory:
             os.unlink(name, dir_fd=self.fd)
 
     def sync(self) -> None:
-        """Make the names last. Without the right to read the directory that is left to the system."""
+        """Sync the directory, so that its names survive a crash. Do nothing if the directory may not be read."""
         with suppress(PermissionError), _named(self.path):
             fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
             try:
@@ -210,7 +210,7 @@ class SafeDirectory:
                 os.close(fd)
 
     def names(self) -> list[str]:
-        """List the names in it."""
+        """Return the names in the directory."""
         with _named(self.path):
             fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
             try:
@@ -219,7 +219,7 @@ class SafeDirectory:
                 os.close(fd)
 
     def state(self, name: str) -> os.stat_result:
-        """Return the state of what has a name, of a link its own."""
+        """Return the state of the entry with a name; for a link, that of the link itself."""
         with _named(self.path / name):
             return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
@@ -228,10 +228,10 @@ class SafeDirectory:
 
 
 def led_astray(path: Path, opened: os.stat_result) -> str:
-    """Return how somebody else may have led root to a file that is not theirs, given the state of what a path opened.
+    """Return how another user may have led root to a file that is not theirs; empty if nobody has.
 
-    It is for files whose path may be a link, and of which something may be shown. Empty if nobody has, or this process
-    is not root's: it can then read nothing that its user could not.
+    `opened` is the state of the file that was opened at the path. For files that may be links and parts of which may be
+    shown. Always empty for a process that does not run as root: it can read only what its user can.
     """
     if os.geteuid() != 0:
         return ""
@@ -249,7 +249,7 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
         if not (is_link and is_roots and found.st_uid == 0):
             break
         path = path.parent / target  # root's own link; its target may be another one
-    # What stands there now says nothing about a file that was opened before it was put there.
+    # The file at the path now need not be the one that was opened.
     if not is_link and not os.path.samestat(found, opened):
         return _EXCHANGED
     culprit = found.st_uid if is_link else owner
@@ -260,9 +260,9 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
 
 
 def link_target(path: Path) -> Path | None:
-    """Return where the link at a path leads in the end, whether or not something is there; None if it is no link.
+    """Return the final target of the link at a path, even if it does not exist; None if the path is not a link.
 
-    Where somebody else has made a link, root follows it only to directories of that user, and gets None otherwise.
+    Root follows another user's link only to directories of that user, and gets None otherwise.
     """
     if not path.is_symlink():
         return None
@@ -287,22 +287,22 @@ def link_target(path: Path) -> Path | None:
 
 
 def place_of(error: OSError, path: Path) -> str:
-    """Return the path to name with an error: the file that was meant, but what is odd on the way to it or beside it."""
+    """Return the path to name in a message: the one at fault, but `path` itself for ordinary errors of its parents."""
     found = Path(error.filename or path)
     return str(path if found in path.parents and not isinstance(error, UnsafePathError) else found)
 
 
 def user_name(uid: int) -> str:
-    """Name a user; one without a name by the number."""
+    """Return the name of a user; without a name, the number."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)
 
 
 def _walk(path: Path) -> int:
-    """Open the directory at a path."""
+    """Open the directory at a path; return its descriptor."""
     here = Path("/" if path.is_absolute() else ".")
-    # Opened like this it need not be readable.
+    # With O_PATH the directory need not be readable.
     fd = os.open(here, _WALK & ~os.O_NOFOLLOW)
     pending, links = [*reversed(_names(path))], 0
     try:
@@ -335,12 +335,12 @@ def _names(path: Path) -> list[str]:
 
 
 def _trusted_target(fd: int, here: Path, name: str) -> Path:
-    """Read a link in an open directory, if only root or this user can have put it there."""
+    """Return the target of a link in an open directory, if only root or this user can have created it."""
     link, directory = os.stat(name, dir_fd=fd, follow_symlinks=False), os.fstat(fd)
     if not stat.S_ISLNK(link.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     trusted = {0, os.geteuid()}
-    # An access control list that lets others write shows in the bits of the group, which are its mask (acl(5)).
+    # An access control list that lets others write shows in the group bits, which are its mask (acl(5)).
     if link.st_uid not in trusted or directory.st_uid not in trusted or directory.st_mode & 0o022:
         culprit = directory.st_uid if link.st_uid in trusted else link.st_uid
         raise UnsafePathError(
@@ -372,7 +372,7 @@ def _refuse_odd(path: Path, state: os.stat_result, owners: set[int]) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Return errors the whole path, where the call knew but the last component."""
+    """Put the whole path into errors of calls that know only its last component."""
     try:
         yield
     except UnsafePathError:

@@ -1,8 +1,8 @@
 """`alerts.jsonl`: the record of every alert, which also shows which alerts were sent.
 
-Whatever was synced here was given, and nothing else was. So the file decides, under its lock, whether an alert is
-written: two writers (a service, and a check by hand beside it) never give the same alert twice, and a process killed
-at any instant leaves nothing to repair but perhaps an unfinished last line.
+An alert counts as sent exactly if its row was synced to this file. Whether an alert is due is decided by the file's
+content, under its lock: two writers (a service, and a check by hand) never write the same alert twice, and a process
+killed at any instant leaves nothing to repair except perhaps an unfinished last line.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ T = TypeVar("T")
 
 _MODE = 0o644
 
-# A row has a few kilobytes; a longer line is not one.
+# A row has a few kilobytes; a longer line is not a row.
 _ROW_LIMIT = 1 << 20
-# How much of a file is read back at most: 10,000 hosts write less in a day. A file with a hole of gigabytes, or of
-# something else than rows, must not keep the next alert waiting while all of it is searched.
+# How much of a file to read back at most: 10,000 hosts write less in a day. A file with a hole of gigabytes, or without
+# rows, must not delay the next alert by a search of all of it.
 _READ_BACK_LIMIT = 64 << 20
 
 _log = structlog.get_logger("fleet_health.records")
@@ -47,25 +47,25 @@ _log = structlog.get_logger("fleet_health.records")
 
 @dataclass(frozen=True, slots=True)
 class _Untrusted:
-    """A file with the end that could not be synced, and its size without that."""
+    """The state of the file after a write that could not be synced, and its size before that write."""
 
     state: os.stat_result
     size_before: int
 
 
 class AlertLog:
-    """The alert log at a path. Each batch goes to the file that is at the path by then, so it may be rotated.
+    """The alert log at a path. Each batch is written to the file at the path by then, so the log may be rotated.
 
-    It is locked for each batch, by whoever writes, and for life by the one service to which it belongs: see `LogLock`.
+    Every writer locks it for each batch; the service that owns it locks it for its lifetime as well: see `LogLock`.
     """
 
     def __init__(self, path: Path, *, is_service: bool = False, rotated: Sequence[str] = ()) -> None:
-        """Take a path; the file need not be there yet.
+        """Take a path; the file need not exist yet.
 
         Args:
             path: Where the log is.
-            is_service: Whether it is to belong to us alone, from the first write or `probe` on.
-            rotated: Globs of rotated files whose names do not show it, relative to its directory.
+            is_service: Whether to own the log, from the first write or `probe` on.
+            rotated: Globs of further rotated files with unusual names, relative to the log's directory.
 
         """
         self.path = path
@@ -76,7 +76,7 @@ class AlertLog:
         self._skipped: set[Path] = set()
 
     def given(self, now: Instant) -> list[tuple[str, Instant]]:
-        """Read back the recent alerts: dedup key and instant, at least from the hour of `now` on.
+        """Return the dedup key and instant of each recent alert, at least from the UTC hour of `now` on.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -85,7 +85,7 @@ class AlertLog:
         return self._read_back(now - now % HOUR_US, parse_alert_row)
 
     def notified_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
-        """Read back what was notified from an instant on: host, symptom and status of each row, with its instant.
+        """Return the notifications since an instant: host, symptom and status of each row, with its instant.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -94,7 +94,7 @@ class AlertLog:
         return [row for row in self._read_back(since, parse_incident_row) if row[1] >= since]
 
     def entries_since(self, since: Instant) -> list[Alert | Notice]:
-        """Read back the alerts and notices from an instant on, each once, from files of this user or root alone.
+        """Return the alerts and notices since an instant, each once, from files of this user or root only.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -112,8 +112,7 @@ class AlertLog:
                     directory = stack.enter_context(SafeDirectory(self.path.parent))
                 except FileNotFoundError:
                     return []
-                # The file at the path is opened before the rotated ones are listed: it may become one of them any
-                # moment.
+                # The file at the path is opened before the rotated ones are listed: it may be rotated at any moment.
                 files: list[tuple[Path, BinaryIO]] = []
                 with suppress(FileNotFoundError):
                     current = os.fdopen(directory.open_file(self.path.name, os.O_RDONLY), "rb")
@@ -135,9 +134,9 @@ class AlertLog:
             raise unavailable(self.path, error) from error
 
     def _rotated(self, directory: SafeDirectory, since: Instant) -> Iterator[tuple[Path, BinaryIO]]:
-        """Open the files that the log was rotated to and that were written to at or after `since`, the latest last.
+        """Open the rotated files that were written to at or after `since`, latest last.
 
-        One that cannot be read must not stop an alert: it is logged once, and skipped.
+        A file that cannot be read must not stop an alert: it is logged once, and skipped.
         """
         written_at: dict[Path, Instant] = {}
         for path in self._rotated_paths(directory):
@@ -180,15 +179,16 @@ class AlertLog:
             _log.warning("rotated alert log skipped", file=str(path), reason=text)
 
     def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
-        """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
+        """Write the alerts of one evaluation that the log does not contain yet, with one write and one sync.
 
-        It holds an alert if this hour has had one of its incident: of its key, and later than the resolution before it.
+        The log contains an alert if it has one of the same key in this UTC hour, later than the incident's last
+        resolution.
 
         Returns:
             The alerts that were written.
 
         Raises:
-            SinkUnavailable: None of them was.
+            SinkUnavailable: No alert was written.
 
         """
         if not alerts:
@@ -201,7 +201,7 @@ class AlertLog:
                 due = [alert for alert in alerts if not _is_given(alert, given)]
                 if due:
                     if os.fstat(fd).st_size == 0:
-                        # Before the rows: once they are in, a sync that failed would not be tried again.
+                        # Before the rows are written: once they are, a failed sync would not be retried.
                         directory.sync()
                     self._write(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
         except OSError as error:
@@ -209,11 +209,11 @@ class AlertLog:
         return due
 
     def probe(self) -> None:
-        """See whether alerts could be written.
+        """Check that alerts can be written.
 
         Raises:
-            SinkTaken: The log belongs to another service.
-            SinkUnavailable: They could not be written, for another reason.
+            SinkTaken: Another service owns the log.
+            SinkUnavailable: Alerts cannot be written, for another reason.
 
         """
         try:
@@ -223,10 +223,10 @@ class AlertLog:
             raise unavailable(self.path, error) from error
 
     def has_service(self) -> bool:
-        """Return whether the log belongs to a service that runs, another one or this one.
+        """Return whether a running service, another one or this one, owns the log.
 
         Raises:
-            SinkUnavailable: That cannot be seen.
+            SinkUnavailable: The lock file cannot be opened.
 
         """
         try:
@@ -237,10 +237,10 @@ class AlertLog:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Be the only process that sends missing alerts to the journal, for as long as the context lasts.
+        """Hold the lock for sending missing alerts to the journal while the context lasts.
 
         Raises:
-            SinkUnavailable: Another process keeps doing so.
+            SinkUnavailable: Another process keeps the lock.
 
         """
         with ExitStack() as stack:
@@ -252,7 +252,7 @@ class AlertLog:
             yield
 
     def place(self) -> tuple[int, int, str]:
-        """Return what shows whether two paths lead to one log: its directory's device and inode, and its name.
+        """Return what identifies the log whatever its path: its directory's device and inode, and its name.
 
         Raises:
             SinkUnavailable: The directory cannot be opened.
@@ -271,13 +271,13 @@ class AlertLog:
         return self._lock.path
 
     def close(self) -> None:
-        """Return up the ownership."""
+        """Give up the ownership."""
         self._lock.disown()
 
     def _write(self, fd: int, data: bytes) -> None:
         """Write all of `data` at the end and sync it, or leave the file as it was."""
         size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) not in (b"\n", b""):  # nothing, if it has just been truncated
+        if size and os.pread(fd, 1, size - 1) not in (b"\n", b""):  # b"" if the file has just been truncated
             data = b"\n" + data  # a writer was stopped in the middle of a line
         try:
             if os.write(fd, data) < len(data):
@@ -289,9 +289,9 @@ class AlertLog:
             raise
 
     def _take_back(self, fd: int) -> None:
-        """Cut off what was written and could not be synced: it is to be read, and may never reach the disk.
+        """Cut off rows that could not be synced: they could be read, but may never reach the disk.
 
-        Where that fails too, it is done before the file is used again.
+        If that fails as well, it is retried before the file is used again.
         """
         if self._untrusted is not None:
             written, state = self._untrusted.state, os.fstat(fd)
@@ -301,7 +301,7 @@ class AlertLog:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[SafeDirectory, int]]:
-        """Open the directory and the file at the path, made if need be, and hold the lock for a batch."""
+        """Open the directory and the log, created if it is missing, and hold the lock of a batch."""
         with SafeDirectory(self.path.parent) as directory, self._lock.held(directory, BATCH) as lock:
             if self._is_service:
                 self._lock.own(directory, lock)
@@ -314,7 +314,7 @@ class AlertLog:
 
 
 def _is_given(alert: Alert | Notice, given: Mapping[str, Instant]) -> bool:
-    """Return whether an hour has had an alert, given the latest alert of each key in it."""
+    """Return whether an alert was written in this hour, given the hour's latest alert of each key."""
     at = given.get(alert.dedup_key)
     after = alert.after if isinstance(alert, Alert) else None
     return at is not None and (after is None or at > after)
@@ -326,7 +326,7 @@ def _is_packed_name(name: str) -> bool:
 
 @contextmanager
 def _directory_of(path: Path, directory: SafeDirectory) -> Iterator[SafeDirectory]:
-    """Return the directory of a path, which may be one that is open already."""
+    """Open the directory of a path, or use `directory` if it is that one."""
     if path.parent == directory.path:
         yield directory
         return
@@ -337,7 +337,7 @@ def _directory_of(path: Path, directory: SafeDirectory) -> Iterator[SafeDirector
 def _unpacked_rows(
     file: BinaryIO, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]
 ) -> Iterator[tuple[T, Instant]]:
-    """Read the rows of an open compressed file from `since` on."""
+    """Yield the rows of an open compressed file from `since` on."""
     unpacked = Unpacked(file.fileno(), packing_of(file.fileno()))
     try:
         for line in unpacked.lines(_ROW_LIMIT):
@@ -350,9 +350,9 @@ def _unpacked_rows(
 def _rows(
     file: BinaryIO, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]
 ) -> Iterator[tuple[T, Instant]]:
-    """Read an open file's rows from about `since` on, of its last 64 MiB.
+    """Yield the rows in the last 64 MiB of an open file, from about `since` on.
 
-    What is not a row is passed over: it must never stop an alert.
+    Other lines are skipped: they must never stop an alert.
     """
 
     def time_of(line: bytes) -> Instant | None:

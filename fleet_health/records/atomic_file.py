@@ -15,10 +15,10 @@ _FILE_MODE = 0o640
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a file with some content in the place of another; its directory is made if need be.
+    """Replace a file by one with new content; create its directory if it is missing.
 
     Raises:
-        SinkUnavailable: The old one is still there.
+        SinkUnavailable: The old file is still in place.
 
     """
     try:
@@ -29,5 +29,5 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def unavailable(path: Path, error: OSError) -> SinkUnavailable:
-    """Make the error of a file from that of a call; it names the path that is at fault."""
+    """Return the error for a file from that of a system call; it names the path that caused it."""
     return SinkUnavailable(f"{place_of(error, path)}: {error.strerror or error}")

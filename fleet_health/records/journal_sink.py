@@ -1,4 +1,4 @@
-"""Sends alerts as journal entries, without ever waiting for journald: what it does not accept is kept for later."""
+"""Sends alerts as journal entries without waiting for journald: entries that it does not accept yet are queued."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOTICE_IDS = {
 """Status -> the MESSAGE_ID of a notice."""
 
 MARK = "FLEET_MARK"
-"""The field of an entry that is there only to be found again."""
+"""The field of an entry that is sent only to be looked up in the journal."""
 
 _WARNING, _NOTICE, _INFO = "4", "5", "6"
 _QUEUE_LIMIT = 20_000
@@ -45,8 +45,8 @@ class JournalSink:
     def __init__(self, path: str = SOCKET) -> None:
         self._socket = JournalSocket(path)
         self.outcomes: Counter[str] = Counter()
-        """Outcome (`delivered`, `failed`, `dropped`) -> how many alerts and notices it has had."""
-        self._queue: deque[tuple[bytes, int]] = deque()  # each datagram, and how many alerts are in it
+        """Outcome (`delivered`, `failed`, `dropped`) -> the number of alerts and notices with it."""
+        self._queue: deque[tuple[bytes, int]] = deque()  # each datagram, and the number of alerts in it
         self._is_absence_said = False
 
     @property
@@ -60,7 +60,7 @@ class JournalSink:
         return self._socket.fd
 
     def take(self, alerts: Iterable[Alert | Notice]) -> None:
-        """Take alerts and notices, one entry each, for `flush` to send."""
+        """Queue alerts and notices, one entry each, for `flush` to send."""
         self._queue.extend((datagram(fields_of(alert)), 1) for alert in alerts)
         if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
             _log.error("journal queue full, alerts only in the alert log", count=excess)
@@ -68,7 +68,7 @@ class JournalSink:
                 self.outcomes["dropped"] += self._queue.popleft()[1]
 
     def mark(self, mark: str) -> None:
-        """Take an entry of ours by which it can be seen how far journald has come, for `flush` to send."""
+        """Queue an entry, for `flush` to send, that shows in the journal how far journald has come."""
         fields = {
             "MESSAGE": "comparing the journal with the alert log",
             "PRIORITY": _INFO,
@@ -78,7 +78,7 @@ class JournalSink:
         self._queue.append((datagram(fields), 0))
 
     def flush(self) -> None:
-        """Send what waits, as far as journald takes it now. It takes a few at a time: ten on a plain kernel."""
+        """Send queued entries until journald accepts no more. Its socket holds few at a time: ten on a plain kernel."""
         while self._queue:
             if not self._is_connected():
                 return
@@ -86,16 +86,16 @@ class JournalSink:
                 self._socket.send(self._queue[0][0])
                 outcome = "delivered"
             except BlockingIOError:
-                return  # it is busy, or stands still
+                return  # journald is busy or stopped
             except ConnectionError:
-                continue  # perhaps another has come
+                continue  # journald may have restarted
             except OSError as error:
                 _log.error("alert not sent to the journal", reason=error.strerror)
                 outcome = "failed"
             self.outcomes[outcome] += self._queue.popleft()[1]
 
     def close(self) -> None:
-        """Close the socket; what still waits is in the alert log."""
+        """Close the socket. Entries still queued are not lost: they are in the alert log."""
         self._socket.close()
 
     def _is_connected(self) -> bool:
@@ -111,7 +111,7 @@ class JournalSink:
 
 
 def fields_of(alert: Alert | Notice) -> dict[str, str]:
-    """Return the journal fields of an alert or a notice: MESSAGE is read by people, the others by programs."""
+    """Return the journal fields of an alert or a notice: MESSAGE for people, the others for programs."""
     if isinstance(alert, Notice):
         return {
             "MESSAGE": localized(alert.line()),

@@ -1,8 +1,8 @@
-"""journald's socket, and its native protocol: an entry of fields is a datagram, and none is ever waited for.
+"""Sends entries to journald by its native protocol, one datagram each, without ever blocking.
 
-`systemd.journal.send` writes to that socket with the interpreter lock held: while journald stands still, so does the
-whole process, whichever thread called it (python-systemd#170). So we send entries ourselves, on a socket that does not
-block.
+`systemd.journal.send` writes to journald's socket while it holds the interpreter lock: if journald is stopped, the
+whole process is, whichever thread called it (python-systemd#170). So we send entries ourselves, on a non-blocking
+socket.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SOCKET = "/run/systemd/journal/socket"
 
 
 class JournalSocket:
-    """A connection to journald, which is made again if journald has restarted."""
+    """A connection to journald, made again after journald has restarted."""
 
     def __init__(self, path: str = SOCKET) -> None:
         self.path = path
@@ -29,10 +29,10 @@ class JournalSocket:
         return None if self._socket is None else self._socket.fileno()
 
     def connect(self) -> None:
-        """Connect, unless that is done; raise OSError if there is no journald."""
+        """Connect, unless connected; raise OSError if journald does not run."""
         if self._socket is not None:
             return
-        # Connected, because only then can we wait until there is room: see `fd`.
+        # Connected, because only then does `fd` show when there is room.
         attempt = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             attempt.connect(self.path)
@@ -42,12 +42,12 @@ class JournalSocket:
         self._socket = attempt
 
     def send(self, entry: bytes) -> None:
-        """Send an entry; connect first if that is to be done.
+        """Send an entry; connect first if there is no connection.
 
         Raises:
-            BlockingIOError: journald is busy, or stands still.
-            ConnectionError: It has gone. The connection is closed; perhaps another journald has come.
-            OSError: It cannot take this entry.
+            BlockingIOError: journald is busy or stopped.
+            ConnectionError: journald has ended. The connection is closed; the next call connects again.
+            OSError: journald cannot accept this entry.
 
         """
         self.connect()
@@ -67,7 +67,7 @@ class JournalSocket:
 
 
 def datagram(fields: Mapping[str, str]) -> bytes:
-    """Write fields in journald's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+    """Encode fields in journald's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
     parts = []
     for name, text in fields.items():
         octets = text.encode("utf-8", "backslashreplace")

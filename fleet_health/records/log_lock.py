@@ -1,10 +1,10 @@
-"""The lock of the alert log: a file of its own beside it, `.alerts.jsonl.lock`, which only this user can open.
+"""The lock of the alert log: a separate file beside it, `.alerts.jsonl.lock`, which only this user can open.
 
-Whoever may read a file can lock it. A lock on the alert log itself could be taken by any reader of it, who could so
-stop the writing, or keep the service from starting. The file is empty but for the process of the service.
+Every user who may read a file can lock it. So any reader of the alert log could lock the log itself, and stop the
+writing or keep the service from starting. The lock file contains only the process id of the service.
 
-A service that is killed while a disk hangs cannot end, and keeps its locks. It will write nothing more, so whoever
-comes next takes its lock file away, and makes another one.
+A service that is killed while a disk hangs cannot end, and keeps its locks. It will write nothing more, so the next
+process removes its lock file and creates another.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from fleet_health.files.safe_files import SafeDirectory
 
 BATCH, _LIFE, SENDING, _TAKEOVER = range(4)
-"""The bytes of the file: locked for a batch; for life, by the service; to send what the journal lacks; and to take the
-file away."""
+"""The bytes of the file, each a lock: for a batch; for the service's lifetime; for sending what the journal lacks; and
+for removing the file."""
 
 _MODE = 0o600
 
@@ -45,7 +45,7 @@ class LogLock:
     """The lock of the alert log at a path.
 
     Raises:
-        OSError: In every method: the lock file cannot be made or opened, or is not ours alone.
+        OSError: In every method: the lock file cannot be created or opened, or does not belong to this user.
 
     """
 
@@ -56,10 +56,10 @@ class LogLock:
 
     @contextmanager
     def held(self, directory: SafeDirectory, byte: int) -> Iterator[int]:
-        """Hold a byte for as long as the context lasts; returns the open file.
+        """Hold the lock of a byte while the context lasts; yield the descriptor of the lock file.
 
         Raises:
-            SinkUnavailable: Another process keeps it.
+            SinkUnavailable: Another process keeps the lock.
 
         """
         with ExitStack() as stack:
@@ -69,7 +69,7 @@ class LogLock:
                 fd = self._opened(directory)
                 stack.callback(os.close, fd)
                 self._take_over(directory, fd)
-                # Else it is no longer the file at the path, and the next process would lock another one.
+                # If the file was replaced at the path, the next process would lock another one.
                 if not (_is_locked_now(fd, byte) and self._is_in_place(directory, fd)):
                     stack.close()
                     return False
@@ -80,34 +80,34 @@ class LogLock:
             yield locked[0]
 
     def own(self, directory: SafeDirectory, fd: int) -> None:
-        """Own the log for life, given the open lock file. If the owned lock file was removed, own this one.
+        """Own the log for the lifetime of this process, given the open lock file. Replaces a lock on a removed file.
 
         Raises:
-            SinkTaken: Another service does.
+            SinkTaken: Another service owns the log.
 
         """
         if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
             return
-        # A second file, because the locks of the other one end with the batch.
+        # Opened a second time, because the locks of the first descriptor end with the batch.
         owned = self._opened(directory)
         if not _is_locked_now(owned, _LIFE):
             owner = _owner(owned)
             os.close(owned)
             raise _taken(self._log, owner)
-        with suppress(OSError):  # a full disk: then the owner is not named
+        with suppress(OSError):  # a full disk: then errors do not name the owner
             os.ftruncate(owned, 0)
             os.pwrite(owned, b"%d\n" % os.getpid(), 0)
         self.disown()
         self._owned = owned
 
     def disown(self) -> None:
-        """Return up the ownership."""
+        """Give up the ownership."""
         if self._owned is not None:
             os.close(self._owned)
             self._owned = None
 
     def has_owner(self, directory: SafeDirectory) -> bool:
-        """Return whether a service owns the log, another one or this one. Takes no lock, so no start can fail by it."""
+        """Return whether any service owns the log, including this one. Takes no lock: a service could fail to start."""
         fd = self._opened(directory)
         try:
             return _is_locked(fd, _LIFE)
@@ -115,15 +115,15 @@ class LogLock:
             os.close(fd)
 
     def _take_over(self, directory: SafeDirectory, fd: int) -> None:
-        """Take the lock file away if the service that owns it is dying.
+        """Remove the lock file if the service that owns it is dying.
 
         Raises:
-            SinkUnavailable: It is, and the lock file cannot be taken away.
+            SinkUnavailable: The owner is dying, but the lock file cannot be removed.
 
         """
         if not _is_locked(fd, _LIFE) or (owner := _owner(fd)) is None or not is_dying(owner):
             return
-        # Of those who find this at a time only one may do so: the file in its place is not to be taken away.
+        # If several processes find this at once, only one may remove the file: the next file must stay.
         if not (_is_locked_now(fd, _TAKEOVER) and self._is_in_place(directory, fd)):
             return
         try:
@@ -145,7 +145,7 @@ class LogLock:
         return fd
 
     def _advice(self, directory: SafeDirectory) -> str:
-        """Return what makes a lock file usable that may not be opened, or may not be made."""
+        """Return how to make a lock file usable that may not be opened or created."""
         with suppress(OSError):
             directory.state(self.path.name)
             return "the lock file must be readable and writable by its owner: `chmod 600` it"
@@ -171,7 +171,7 @@ def _is_locked(fd: int, byte: int) -> bool:
 def _is_locked_now(fd: int, byte: int) -> bool:
     """Lock a byte of an open file; return False if another process has it."""
     try:
-        # A lock of the open file, not of the process: that one would be lost as soon as any descriptor is closed.
+        # A lock of the open file, not of the process: that one is lost when any descriptor of the file is closed.
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(byte))
     except BlockingIOError:
         return False
@@ -183,7 +183,7 @@ def _flock(byte: int) -> bytes:
 
 
 def _owner(fd: int) -> int | None:
-    """Return the process of the service that owns the log, as it has written itself down; None if it has not."""
+    """Return the process id that the owner has written into the lock file; None if there is none."""
     with suppress(OSError, ValueError):
         return int(os.pread(fd, 20, 0))
     return None

@@ -1,6 +1,6 @@
-"""Taking from decoded JSON all that fits a type, and leaving out the rest.
+"""Converts decoded JSON to a type, leaving out invalid values.
 
-`msgspec.convert` takes all or nothing: one odd row of thousands would cost everything that a service remembers.
+`msgspec.convert` converts all or nothing: one invalid row in thousands would lose the whole state.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _NOTHING = object()
 
 
 def salvage(raw: Mapping[str, Any], kind: type[T]) -> tuple[T | None, list[str]]:
-    """Make a value of a type.
+    """Convert to a type.
 
     Returns:
-        The value, None if a field that it must have is missing; and what was left out: each with its place, and why.
+        The value, None if a required field is missing; and one text for each value left out, with its place and why.
 
     """
     problems: list[str] = []
@@ -36,7 +36,7 @@ def salvage(raw: Mapping[str, Any], kind: type[T]) -> tuple[T | None, list[str]]
 
 
 def _salvaged(raw: Any, kind: Any, place: str, problems: list[str]) -> Any:
-    """Return what fits, or `_NOTHING`; add to the problems."""
+    """Return the valid part of a value, or `_NOTHING`; add problems to `problems`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(raw, dict):
         return _struct(raw, kind, place, problems)
@@ -81,7 +81,7 @@ def _fitting_items(
     raw: Mapping[Any, Any], kinds: tuple[Any, ...], place: str, problems: list[str]
 ) -> Iterator[tuple[Any, Any]]:
     for key, item in raw.items():
-        # JSON has only texts for keys; where a type wants others, they are read from them.
+        # JSON has only strings as keys; keys of other types are converted from them.
         name = _salvaged(key, kinds[0], place, problems)
         if name is _NOTHING:
             continue

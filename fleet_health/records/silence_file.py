@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME, _LOCK = "silences.json", "silences.lock"
-# For who wants to know who silenced what; and the service must see that one has ended, also if it was stopped.
+# So that users can look up past silences, and a service that was stopped still sees that one has ended.
 KEPT_DAYS = 14
 """For how many days a silence is remembered after its end."""
 _KEPT_US = KEPT_DAYS * 24 * HOUR_US
 _VERSION = 1
-# Several times what as many silences as are admitted need, each as long as it may be.
+# Several times the size of the longest admitted silences in the admitted number.
 _SIZE_LIMIT = 2 << 20
 
 
@@ -55,10 +55,10 @@ class _Document(msgspec.Struct):
 
 
 def silence_of(row: Mapping[str, object]) -> Silence:
-    """Read a silence from its row.
+    """Return the silence in a row of the file.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: The row is not a silence.
 
     """
     return _silence(msgspec.convert(row, _Row))
@@ -80,16 +80,16 @@ def _silence(row: _Row) -> Silence:
 
 
 class SilenceFile:
-    """The file of a state directory."""
+    """The file of silences in a state directory."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / _NAME
 
     def load(self) -> list[Silence]:
-        """Read all silences, those that have ended lately among them; none if there is no file.
+        """Return all silences, including those that ended in the last 14 days; none if there is no file.
 
         Raises:
-            SinkUnavailable: It cannot be read, is too long, or is damaged; it is left as it is.
+            SinkUnavailable: The file cannot be read, is too long, or is damaged. It is not changed.
 
         """
         return self.decode(self.read())
@@ -137,8 +137,8 @@ class SilenceFile:
         """Add a silence.
 
         Raises:
-            TooManySilences: As many hold as may; they are as they were.
-            SinkUnavailable: They are as they were.
+            TooManySilences: As many silences are active as allowed; nothing was changed.
+            SinkUnavailable: Nothing was changed.
 
         """
 
@@ -150,24 +150,24 @@ class SilenceFile:
         self._change(add, now)
 
     def end(self, what: str, now: Instant, by: str) -> list[Silence]:
-        """End the silences that are meant by an id, or by the name or glob of hosts; return them as they are then.
+        """End the silences with an id, or for a name or glob of hosts; return the ended silences.
 
         Args:
-            what: What names them.
+            what: The id, host name or glob.
             now: The present.
-            by: Who ends them.
+            by: The user who ends them.
 
         Raises:
-            SinkUnavailable: They are as they were.
+            SinkUnavailable: Nothing was changed.
 
         """
         return self._end(lambda silences: named_by(silences, what, now), lambda one: one.ended(now, by=by), now)
 
     def resolve(self, ids: Container[str], now: Instant) -> list[Silence]:
-        """End the silences of some ids that wait for nothing any more; return them as they are then.
+        """End the until-resolved silences with some ids, as their incidents are resolved; return the ended silences.
 
         Raises:
-            SinkUnavailable: They are as they were.
+            SinkUnavailable: Nothing was changed.
 
         """
 
@@ -201,7 +201,7 @@ class SilenceFile:
     def _locked(self) -> Iterator[None]:
         try:
             with SafeDirectory(self.path.parent, create_mode=DIRECTORY_MODE) as directory:
-                # Of the directory's owner too: who may not open it then learns that, and asks the service.
+                # It may belong to the owner of the directory: another user then gets an error, and asks the service.
                 fd = directory.open_file(_LOCK, os.O_RDWR, create_mode=0o600)
         except OSError as error:
             raise unavailable(self.path.with_name(_LOCK), error) from error

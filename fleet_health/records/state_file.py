@@ -1,8 +1,8 @@
-"""What the service must know after a restart and cannot read from its inputs: one small file, replaced whole.
+"""The state file: what must outlive a restart and cannot be read from the inputs. It is replaced as a whole.
 
-It is written beside the old one and renamed over it, so that a kill at any instant leaves the one or the other. It
-begins with a version and a checksum of all that follows. It is read as if a stranger had written it: what does not fit
-is left out, a copy of the file is kept as `state.damaged`, and the service goes on with the rest.
+It is written beside the old file and renamed over it, so a kill at any instant leaves either the old or the new one. It
+begins with a version and a checksum of the rest. The content is never trusted: invalid values are left out, a copy of
+the file is kept as `state.damaged`, and the service continues with the rest.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ State = TypeVar("State", bound=msgspec.Struct)
 
 STATE_FILE = "state.json"
 _VERSION = 2
-"""1 was without version and checksum. A key that comes to it is no other version: it is ignored where it is unknown."""
+"""Version 1 had no version and checksum. A new key does not change the version: an unknown key is ignored."""
 
 SIZE_LIMIT = 64 << 20
-"""How large the file may be, in bytes; ten times what 10,000 hosts in trouble take."""
+"""How large the file may be, in bytes: ten times what 10,000 hosts with incidents need."""
 _PROBLEM_LENGTH = 300
 
 _HEADER_LENGTH = 100
-# Before the state's own keys, in the same object.
+# The header precedes the state's own keys, in the same JSON object.
 _header = re.compile(rb'\{"version":(\d{1,9}),"sha256":"([0-9a-f]{64})"(?:,|(?=\}))').match
 
 
 class StateFile(Generic[State]):
-    """The file of a state directory, with one type of state in it."""
+    """The state file of a state directory, for one type of state."""
 
     def __init__(self, directory: Path, kind: type[State]) -> None:
         self.path = directory / STATE_FILE
         self.problems: list[str] = []
-        """What was left out of the state that was loaded last, and why."""
+        """One text for each value that was left out when the state was last loaded, with the reason."""
         self._kind = kind
 
     def load(self, examine: Callable[[State], tuple[State, list[str]]] | None = None) -> State | None:
         """Read the state; return None if there is none yet.
 
         Args:
-            examine: Removes impossible values, which its types allow, from a state; returns what they were.
+            examine: Removes values from a state that its types allow, but that cannot be; returns one text for each.
 
         Raises:
-            SinkUnavailable: Nothing of it can be read. What was there has been set aside, if that was possible.
+            SinkUnavailable: Nothing of the file can be read. It has been set aside, if that was possible.
 
         """
         self.problems = []
@@ -88,10 +88,10 @@ class StateFile(Generic[State]):
         return state
 
     def save(self, state: bytes) -> None:
-        """Replace the state by another, as `encoded` gave it.
+        """Replace the state by another, encoded by `encoded`.
 
         Raises:
-            SinkUnavailable: The old one is still there.
+            SinkUnavailable: The old state is still in place.
 
         """
         replace_file(self.path, state)
@@ -101,7 +101,7 @@ class StateFile(Generic[State]):
         return self.path.with_suffix(".damaged")
 
     def _set_aside(self) -> str:
-        """Move whatever is at the path out of the way; return the words about that."""
+        """Rename whatever is at the path; return a text about it for an error, empty if it could not be renamed."""
         try:
             with SafeDirectory(self.path.parent) as directory:
                 directory.refuse_root_elsewhere()

@@ -1,4 +1,4 @@
-"""In which directories libsystemd looks for a journal's files, and whether these may be read."""
+"""The directories in which libsystemd looks for a journal's files, and whether these may be read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
 
 is_machine_id = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
-"""Whether libsystemd looks for journal files in a directory of this name, below the one that it is given."""
+"""Return whether libsystemd looks for journal files in a subdirectory of this name."""
 
 _ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
 _MACHINE_ID = Path("/etc/machine-id")
@@ -58,9 +58,9 @@ def _user_name() -> str:
 
 
 def unreadable_files(settings: JournalSettings) -> list[Path]:
-    """Return the files with the entries of services that this user may not read. A rotation may make one, unnoticed.
+    """Return the files of services' entries that this user may not read. A rotation may create one unnoticed.
 
-    A user who may read only their own entries sees none of a service's.
+    A user who may read only their own entries sees none of a service.
     """
     files = [directory / "system.journal" for directory in every_place(settings)]
     return [file for file in files if not os.access(file, os.R_OK) and not _is_missing(file)]
@@ -69,7 +69,7 @@ def unreadable_files(settings: JournalSettings) -> list[Path]:
 def _is_missing(file: Path) -> bool:
     try:
         return not file.exists()
-    except PermissionError:  # nor can it be known whether there are others beside it
+    except PermissionError:  # nor is it known whether there are others beside it
         return False
 
 
@@ -89,17 +89,17 @@ def places(settings: JournalSettings) -> list[Path]:
 
 
 def places_changed_at(settings: JournalSettings) -> list[int]:
-    """Return when a file was last made, renamed or removed in each of these directories that is there."""
+    """Return when a file was last created, renamed or removed in each existing directory, in nanoseconds."""
     return [directory.stat().st_mtime_ns for directory in places(settings) if directory.is_dir()]
 
 
 def every_place(settings: JournalSettings) -> list[Path]:
-    """Return these directories, and those of the default namespace."""
+    """Return the directories of `places`, and those of the default namespace."""
     directories = places(settings)
     return directories if settings.namespace is None else directories + places(replace(settings, namespace=None))
 
 
 def identities(directories: Iterable[Path]) -> list[tuple[int, int]]:
-    """Return the device and inode of each of some directories that is there."""
+    """Return the device and inode of each directory that exists."""
     states = [directory.stat() for directory in directories if directory.is_dir()]
     return [(state.st_dev, state.st_ino) for state in states]

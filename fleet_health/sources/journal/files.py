@@ -1,7 +1,7 @@
-"""Journal files that libsystemd leaves out without an error: of a format that it does not know, or damaged.
+"""Finds journal files that libsystemd leaves out without an error: those of an unknown format, or damaged.
 
-Which ones it reads shows in the files that this process has open. What such a file would hold is in its header, which
-is the same in all formats (https://systemd.io/JOURNAL_FILE_FORMAT).
+The files that libsystemd reads are those that this process has open. The header of a file that was left out shows its
+entries' times; the header is the same in all formats (https://systemd.io/JOURNAL_FILE_FORMAT).
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 _DESCRIPTORS = Path("/proc/self/fd")
 SUFFIXES = (".journal", ".journal~")
-"""The suffixes of journal files, by libsystemd."""
+"""The suffixes of journal files, as libsystemd defines them."""
 
 _SIGNATURE = b"LPKSHHRH"
-# The signature, the incompatible flags, the state, the number of entries, and when the first and the last was made.
+# The signature, the incompatible flags, the state, the number of entries, and the times of the first and the last.
 _HEADER = struct.Struct("<8s4xIB135xQ24xQQ")
 _ONLINE = 1
-# Of other users' journals nothing is wanted.
+# The journals of users are not read.
 _is_of_users = re.compile(r"user-\d+[.@]").match
 
 
 class File(NamedTuple):
-    """A journal file as it was found: another one under the same name has another inode."""
+    """A journal file that was found. A new file under the same name has another inode."""
 
     path: Path
     inode: int
@@ -41,13 +41,13 @@ class File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LeftOutFile:
-    """A file that is not read.
+    """A file that libsystemd does not read.
 
     Attributes:
         path: Where it is.
-        incompatible_flags: Its features that a reader must know.
-        since: When its first entry was made.
-        until: When its last one was.
+        incompatible_flags: The features that a reader must support.
+        since: The time of its first entry.
+        until: The time of its last entry.
         is_current: Whether entries are still written to it.
 
     """
@@ -60,7 +60,7 @@ class LeftOutFile:
 
 
 def left_out_files(directories: Sequence[Path]) -> list[LeftOutFile]:
-    """Return the files with entries, of these directories, that this process has not opened."""
+    """Return the files in these directories that have entries and are not open in this process."""
     try:
         opened = set(_opened())
     except OSError:
@@ -70,7 +70,7 @@ def left_out_files(directories: Sequence[Path]) -> list[LeftOutFile]:
 
 
 def headers_of(left_out: Iterable[Path], files: Iterable[Path]) -> list[LeftOutFile]:
-    """Return what files with entries would hold that are not read, given all that are there."""
+    """Read the headers of files that were left out; `files` are all that exist. Files without entries are omitted."""
     found = [one for file in left_out if (one := _header(file)) is not None]
     if not found:
         return []
@@ -84,7 +84,7 @@ def headers_of(left_out: Iterable[Path], files: Iterable[Path]) -> list[LeftOutF
 
 
 def refuse_current(left_out: list[LeftOutFile]) -> list[LeftOutFile]:
-    """Return files that are not read; raise SourceRefused if entries are still written to one of them."""
+    """Return the files unchanged; raise SourceRefused if entries are still written to one of them."""
     for one in left_out:
         if one.is_current:
             raise SourceRefused(
@@ -113,11 +113,11 @@ def _files(directories: Iterable[Path]) -> Iterator[Path]:
 def _opened() -> Iterator[tuple[int, int]]:
     for descriptor in _DESCRIPTORS.iterdir():
         try:
-            # By its name first: of another file, on a disk that hangs, even the state cannot be had.
-            if not os.readlink(descriptor).endswith(SUFFIXES):  # noqa: PTH115 - what the kernel says is no path
+            # By its name first: even fstat may hang for a file on a disk that hangs.
+            if not os.readlink(descriptor).endswith(SUFFIXES):  # noqa: PTH115 - the kernel's text need not be a path
                 continue
             state = os.fstat(int(descriptor.name))
-        except OSError:  # the one of the directory itself
+        except OSError:  # the descriptor of the directory itself
             continue
         yield state.st_dev, state.st_ino
 
@@ -149,10 +149,10 @@ def _header(path: Path) -> LeftOutFile | None:
 
 
 def is_closed_to_us(file: Path) -> bool:
-    """Return whether a file is one that services' entries are written to, and may not be read."""
+    """Return whether services' entries are written to a file that we may not read."""
     return _may_be_current(file) and not _is_of_users(file.name) and not os.access(file, os.R_OK) and file.exists()
 
 
 def _may_be_current(path: Path) -> bool:
-    """Return whether a file of this name is one that is written to: when it is not any more it is renamed."""
+    """Return whether entries may still be written to a file of this name: a file is renamed when it is archived."""
     return "@" not in path.name and path.suffix == ".journal"

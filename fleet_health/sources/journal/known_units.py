@@ -1,7 +1,7 @@
-"""Which system units systemd knows, by the files that it reads itself.
+"""Looks up the system units that systemd knows, in the directories where systemd looks for unit files.
 
-systemd is not asked: the service runs without a bus and without a network, and a unit that is not loaded is known all
-the same. What a bus would show beyond that, a unit without a file that runs or has run, the journal shows.
+systemd is not queried: the service has no access to D-Bus, and a unit need not be loaded. Units without a file that run
+or have run are found in the journal.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ def is_known_unit(unit: str) -> bool:
 
 
 def alias_of(unit: str) -> str | None:
-    """Return the name of a unit that has another one as well, which is the one that the journal has; else None."""
+    """Return the real name of a unit, under which it logs, if the given name is an alias; else None."""
     links = (link for directory in _SEARCH_PATH if (link := directory / unit).is_symlink())
     real = next((link.resolve().name for link in links if link.exists()), unit)
     return None if real in {*_files_of(unit), _MASKED} else real
 
 
 def _files_of(unit: str) -> tuple[str, ...]:
-    """Return the names of the files that may define a unit: its own, and of an instance that of its template."""
+    """Return the names of the files that may define a unit: its own, and for an instance that of the template."""
     name, _, kind = unit.rpartition(".")
     prefix, at, instance = name.partition("@")
     return (unit, f"{prefix}@.{kind}") if at and instance else (unit,)
 
 
 def _may_be_instances(file: str, glob: str) -> bool:
-    """Return whether a file is a template of which instances can match a glob: `receiver@.service`, `receiver@*`."""
+    """Return whether instances of a template file can match a glob: `receiver@.service`, `receiver@*`."""
     prefix, at, rest = file.partition("@")
     return (
         bool(at)

@@ -1,6 +1,6 @@
-"""Which alerts this machine's journal holds: of those that this user, or root, has sent to it.
+"""Finds the alerts in this machine's journal that this user or root has sent.
 
-`_UID` is set by journald, so that no entry of a stranger counts, whatever its other fields say.
+journald sets `_UID`, so an entry of another user never counts, whatever its other fields contain.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _BATCH = 1_024
 
 @dataclass(slots=True)
 class OwnEntries:
-    """What was found.
+    """The alerts and notices found in the journal.
 
     Attributes:
-        begins_at: The oldest entry of the journal: of what was sent before that, nothing is known.
+        begins_at: The time of the journal's oldest entry; whether older alerts were sent is not known.
         keys: The dedup keys of the alerts and notices, each with the time of its evaluation.
 
     """
@@ -43,7 +43,7 @@ class OwnEntries:
     keys: set[tuple[str, str]] = field(default_factory=set)
 
     def knows(self, key: str, at: Instant) -> bool:
-        """Return whether an entry was sent, or that cannot be known any more."""
+        """Return True if an entry was sent, or if that can no longer be known."""
         return (key, isoformat(at)) in self.keys or at < self.begins_at
 
 
@@ -51,11 +51,11 @@ def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[s
     """Read the entries with these MESSAGE_IDs that this user or root has sent, from an instant on.
 
     Args:
-        mark: Field and value of an entry that has just been sent. When the journal shows it, it shows all that was
-            sent before; and it is the right journal, which this user may read.
+        mark: Field and value of an entry that has just been sent. A journal that shows it is the right one, may be read
+            by this user, and shows everything that was sent before.
         since: The instant.
         message_ids: The MESSAGE_IDs.
-        patience: For how many seconds the mark is waited for.
+        patience: How long to wait for the mark, in seconds.
 
     Raises:
         SourceUnavailable: The journal cannot be read, or does not show the mark.
@@ -119,6 +119,6 @@ def _keys(reader: Any) -> Iterator[tuple[str, str]]:
 def _text(reader: Any, name: str) -> str:
     try:
         octets: bytes = reader._get(name)  # noqa: SLF001
-    except (KeyError, OSError):  # it has none, or is damaged
+    except (KeyError, OSError):  # the entry lacks the field, or is damaged
         return ""
     return octets.decode("utf-8", "replace")

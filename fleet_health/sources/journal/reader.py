@@ -1,25 +1,24 @@
-"""One open journal, filtered to a receiver's units, and read without ever raising for what an entry holds.
+"""One open journal, filtered to a receiver's units. No content of an entry makes reading raise.
 
 `systemd.journal.Reader` is used by its low-level calls only. Iterating over it converts every field of every entry:
 that is fifteen times slower, and a single odd field (a COREDUMP_TIMESTAMP of thirty nines) makes it raise and stay
-where it is. What else is worth knowing:
+where it is. Also:
 
-* Its descriptor must be asked for at once. Journal files that were opened before it are not watched, and stay open
-  after they were deleted (systemd#14695).
-* The descriptor is an inotify instance, of which a user has but 128. Without one the files that are there can be read
-  all the same, but `process()` never learns of another: such a reader is good for one look.
-* `process()` must be called now and then while reading, or a vacuum makes every further read fail (loki#4053).
-* Of an entry that is being written it may see that there is one more, but not yet what it matches: then it does not
-  look into that file again before the next entry is written, unless it is made to seek (seen).
-* It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
-* To ask an entry for a field that it lacks costs more than reading its message. So the lines of the units, and the
-  messages about them, which differ by MESSAGE_ID, are read in separate passes.
-* It knows no globs. Which instances there are, the journal's index of `_SYSTEMD_UNIT` shows.
-* It sees a directory that is made anew under the same name, or only after it was opened, but for the default
-  namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
-* A file of a format that it does not know it leaves out without error, and so it does with one that is damaged at its
-  head. Hence `left_out`.
-* To open a journal without permission succeeds, and shows no entries. Hence `refuse_unreadable`.
+* The descriptor must be requested right after opening. Journal files that were opened before that are not watched, and
+  stay open after they were deleted (systemd#14695).
+* The descriptor is an inotify instance; a user may have only 128. A reader without one can read the existing files,
+  but `process()` never finds new ones, so the journal must be opened again for each read.
+* `process()` must be called regularly while reading, or a vacuum makes every further read fail (loki#4053).
+* While an entry is being written, libsystemd may see that it exists but not yet that it matches. Then it does not look
+  into that file again before the next entry is written, except after a seek (observed).
+* A reader must not be used from two threads, nor be closed while the loop watches its descriptor (python-systemd#143).
+* Looking up a field that an entry lacks costs more than reading its message. So the lines of the units and the messages
+  about them, which differ by MESSAGE_ID, are read in separate passes.
+* Matches cannot contain globs. The existing instances are looked up in the journal's index of `_SYSTEMD_UNIT`.
+* A directory that is created or replaced after opening is noticed only for the default namespace, and only if
+  `/var/log/journal` existed. Hence `is_outdated`.
+* A file of an unknown format or with a damaged header is left out without an error. Hence `left_out`.
+* Opening a journal without permission succeeds, and shows no entries. Hence `refuse_unreadable`.
 """
 
 from __future__ import annotations
@@ -73,10 +72,10 @@ _SPARE_DESCRIPTORS = 8
 # <systemd/sd-journal.h>; systemd-python has no name for the second: a namespace, and the default one as well.
 _LOCAL_ONLY, _WITH_DEFAULT_NAMESPACE = 1 << 0, 1 << 6
 
-# So far back a unit's state is looked for, in its messages: a unit that can never be started makes many in a row.
+# How many messages to search for a unit's state: a unit that can never be started causes many in a row.
 _LATEST_MESSAGES = 4_096
 
-# So many instances of globs are known at a time, those with the latest lines. A line costs the more the more there are.
+# How many instances of globs to follow: those with the latest lines. The more instances, the more each line costs.
 _INSTANCES = 256
 
 _BOOTED = ("_PID=1", *(f"MESSAGE_ID={one}" for one in sorted(BOOTED_IDS)))
@@ -91,15 +90,15 @@ class JournalReader:
     Args:
         settings: Which journal, and which units.
         files: The only files to read, as long as they exist; None for the whole journal, including new files.
-        is_watching: Whether to have a descriptor. Who reads certain files can do without.
+        is_watching: Whether to create a descriptor. A reader of given files can do without one.
 
     Attributes:
-        units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
+        units: The names of the receiver's units that are known: at first all except the instances of globs.
         active: The units in which `find_instances` found lines, if there are several.
         fd: Readable when the journal's files have changed; None if there is no inotify instance for it.
         unread: Why the entry read last gave no message.
-        rest: The rest of a broken line that was left out though it may be a whole line; else empty.
-        left_out: The files, of those that are not written to any more, that libsystemd does not read.
+        rest: The message of an entry left out as the rest of a broken line that may be a whole line; else empty.
+        left_out: The archived files that libsystemd does not read.
 
     Raises:
         SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
@@ -121,7 +120,7 @@ class JournalReader:
         try:
             self.fd = self._descriptor(is_watching=is_watching)
         except OSError as error:
-            self.close()  # a traceback would keep it, and its files, open
+            self.close()  # else the traceback would keep the reader and its files open
             raise _unavailable(error) from error
         self.unread, self.rest = _DAMAGED, b""
         self._is_on_unread = False
@@ -136,12 +135,12 @@ class JournalReader:
             raise
 
     def add_units(self, units: Iterable[str]) -> None:
-        """Read the lines of these units, too, from the place that is set next."""
+        """Include the lines of these units in what is read after the next seek."""
         self.units.update(units)
         self._match_lines()
 
     def values_of(self, field: str) -> set[str]:
-        """Look up every value that a field has in the whole journal."""
+        """Return every value that a field has in the whole journal."""
         try:
             return set(map(str, self._reader.query_unique(field)))
         except OSError as error:
@@ -150,10 +149,10 @@ class JournalReader:
     def latest_entries(
         self, fields: Iterable[str], since: Instant, limit: int, wanted: Iterable[str] = ()
     ) -> list[tuple[bytes, dict[str, str]]]:
-        """Read the latest entries that have some fields, back to an instant, the latest first; leaves the place unset.
+        """Read the latest entries that match, back to an instant, latest first. Leaves the read position undefined.
 
         Returns:
-            Each entry's message, with what the wanted fields hold of those that it has.
+            For each entry, its message and the wanted fields that it has.
 
         """
         found: list[tuple[bytes, dict[str, str]]] = []
@@ -173,13 +172,13 @@ class JournalReader:
         return found
 
     def find_instances(self, since: Instant) -> None:
-        """Look up which units have lines from an instant on, and add the instances of globs that have or that run.
+        """Find the units that have lines since an instant, and add instances of globs that have lines or are running.
 
-        Leaves the place unset.
+        Leaves the read position undefined.
         """
         has_globs = not all(map(is_plain, self._settings.units))
         if not has_globs and len(self.units) <= 1:
-            return  # of a single unit nothing depends on that
+            return  # with a single unit, nothing depends on it
         try:
             found = set(self.units)
             if has_globs:
@@ -187,7 +186,7 @@ class JournalReader:
             last_at = {unit: self._last_line_at(unit) for unit in found}
             self._instances = sorted(found, key=lambda unit: last_at[unit])[-_INSTANCES:]
             if has_globs:
-                # Some may never log a line. Of these not too many: anyone can write this field.
+                # Some may never log a line. Their number is limited, because anyone can write this field.
                 reported = instances(self._settings, map(str, self._reader.query_unique("UNIT"))) - found
                 self._instances += sorted(reported)[:_INSTANCES]
             self.active = {unit for unit in self._instances if last_at.get(unit, -1) >= max(since, 0)}
@@ -209,8 +208,8 @@ class JournalReader:
         return states.latest is not None and states.latest.is_running
 
     def _match_lines(self) -> None:
-        # What merely claims to be the units' does not match, nor does anything that we ourselves send. The last is
-        # journald's message about any unit.
+        # Entries that merely claim to be from the units do not match, nor do our own. The last alternative matches
+        # journald's messages about any unit.
         lines = line_matches(self._settings, self.units)
         self._match(*lines, ["_TRANSPORT=driver", f"MESSAGE_ID={DROPPED_ID}"])
 
@@ -229,8 +228,8 @@ class JournalReader:
             except OSError as error:
                 if error.errno != errno.EMFILE:
                     raise
-        # A journal file for which there was no descriptor libsystemd has left out without an error. Those with which it
-        # went through the directories are free again, so one that is free now proves nothing: there must be some.
+        # libsystemd leaves out a journal file without an error if no descriptor was free for it. The descriptors with
+        # which it read the directories are free again, so a single free one proves nothing: several must be free.
         spare: list[int] = []
         try:
             while len(spare) < _SPARE_DESCRIPTORS:
@@ -244,11 +243,11 @@ class JournalReader:
         directories = places(self._settings)
         if not left_out_files(directories):
             return []
-        self.process()  # it may have been made just now
+        self.process()  # the file may have been created just now
         return left_out_files(directories)
 
     def is_outdated(self) -> bool:
-        """Return whether there can be journal files that this reader will never learn of, or cannot read."""
+        """Return whether there may be journal files that this reader will never notice, or cannot read."""
         try:
             if self._places != self._identities() or unreadable_files(self._settings):
                 return True
@@ -265,13 +264,13 @@ class JournalReader:
             return True  # opening it again will report what is wrong
 
     def _identities(self) -> list[tuple[int, int]]:
-        """Return the device and inode of each of the directories that its files are in."""
+        """Return the device and inode of each directory of its files."""
         if self._files is None:
             return identities(every_place(self._settings))
         return identities(sorted({file.path.parent for file in self._files}))
 
     def seek(self, since: Instant) -> None:
-        """Go before the first entry with `t >= since`."""
+        """Seek to before the first entry with `t >= since`."""
         try:
             # Not the method of the same name in `journal.Reader`: that one takes seconds, and rounds them.
             journal._Reader.seek_realtime(self._reader, max(since, 0))  # noqa: SLF001
@@ -280,26 +279,26 @@ class JournalReader:
         self._is_on_unread = False
 
     def seek_cursor(self, cursor: str) -> None:
-        """Go behind the entry of a cursor, or before the next one if that entry is gone."""
+        """Seek to after the entry of a cursor, or to before the next entry if that one is gone."""
         try:
             self._reader.seek_cursor(cursor)
-            # Only after a step can it be asked whether the entry that was read last is still there.
+            # Whether the entry of the cursor still exists can be tested only after a step.
             has_entry = self._reader._next()  # noqa: SLF001
             self._is_on_unread = has_entry and not self._reader.test_cursor(cursor)
         except OSError as error:
             raise _unavailable(error) from error
 
     def read(self) -> Iterator[tuple[bytes | None, Instant]]:
-        """Read on to the present end: each entry's message with its realtime timestamp.
+        """Read to the present end; yield each entry's message with its realtime timestamp.
 
-        The message is None where the entry is damaged, or holds a part of a line only: `unread` is the reason. May be
-        left at any point, and called again.
+        The message is None if the entry is damaged or is only a part of a line; `unread` is the reason. The caller may
+        stop at any point, and call this again.
         """
         reader = self._reader
         get_next = reader._next  # noqa: SLF001
         since_process = 0
         try:
-            reader.process()  # another machine's reader may have been read meanwhile, for long
+            reader.process()  # reading other machines' journals may have taken long since the last call
             while self._is_on_unread or get_next():
                 self._is_on_unread = False
                 yield self._entry()
@@ -313,7 +312,7 @@ class JournalReader:
     def read_units(
         self, units: Iterable[str], since: Instant, until: Instant
     ) -> Iterator[tuple[bytes | None, Instant]]:
-        """Read the lines of these units with `since <= t <= until`, as `read` gives them. Leaves the place unset."""
+        """Read the lines of these units with `since <= t <= until`, as `read`. Leaves the read position undefined."""
         try:
             self._match(*line_matches(self._settings, sorted(units)))
             self.seek(since)
@@ -325,7 +324,7 @@ class JournalReader:
             self._match_lines()
 
     def read_back(self, until: Instant) -> Iterator[tuple[bytes | None, Instant]]:
-        """Read from the last entry with `t <= until` back to the beginning, as `read` gives it."""
+        """Read from the last entry with `t <= until` back to the beginning; yield as `read` does."""
         self.seek(until)
         try:
             while self._reader._previous():  # noqa: SLF001
@@ -340,10 +339,10 @@ class JournalReader:
             message: bytes = self._reader._get("MESSAGE")  # noqa: SLF001
         except KeyError:
             return b"", at
-        except OSError:  # this entry alone; a journal that is out of order altogether fails at the next step
+        except OSError:  # only this entry is damaged; a damaged journal fails at the next step
             self.unread, self.rest = _DAMAGED, b""
             return None, at
-        # Asked here, too, to spare a call for each entry.
+        # Tested here as well, to save a call for each entry.
         if (len(message) > LINE_LIMIT or self._broken_lines.streams) and self._broken_lines.is_part(message):
             self.unread, self.rest = _BROKEN_LINE, message if self._broken_lines.may_be_whole else b""
             return None, at
@@ -357,7 +356,7 @@ class JournalReader:
         return value
 
     def monotonic(self) -> tuple[int, str] | None:
-        """Return when the entry read last was made by the monotonic clock, and in which boot; None if it lacks that."""
+        """Return the monotonic timestamp, in microseconds, and boot of the entry read last; None if it has none."""
         try:
             at, boot = self._reader._get_monotonic()  # noqa: SLF001
         except (OSError, ValueError):
@@ -365,14 +364,16 @@ class JournalReader:
         return at, str(boot)
 
     def is_of_journald(self) -> bool:
-        """Return whether the entry read last is journald's own: that it suppressed lines of a unit."""
+        """Return whether the entry read last is journald's own message that it suppressed lines of a unit."""
         return self._field("_TRANSPORT") == b"driver" and self._text("MESSAGE_ID") == DROPPED_ID
 
     def unit_messages(self, place: Instant | str) -> tuple[list[UnitMessage], str | None]:
-        """Read the managers' messages about the units, from an instant or behind a cursor on. Leaves the place unset.
+        """Read the managers' messages about the units, from an instant or after a cursor.
+
+        Leaves the read position undefined.
 
         Returns:
-            The messages, in the journal's order, and the cursor of the last one that was read; None if there was none.
+            The messages, in the journal's order, and the cursor of the last entry read; None if there was none.
 
         """
         found: list[UnitMessage] = []
@@ -387,7 +388,7 @@ class JournalReader:
                 self._is_on_unread = False
                 count += 1
                 unit = self._text("UNIT")
-                if not unit or is_watched(unit):  # a unit of a user matches by its name
+                if not unit or is_watched(unit):  # a user's unit was matched by name
                     found.append(self._unit_message())
             return found, self.cursor() if count else None
         except OSError as error:
@@ -396,10 +397,10 @@ class JournalReader:
             self._match_lines()
 
     def latest_unit_messages(self, until: Instant) -> list[UnitMessage]:
-        """Look up the managers' latest messages with `t <= until`, however long ago. Leaves the place unset.
+        """Read the managers' latest messages with `t <= until`, however old. Leaves the read position undefined.
 
         Returns:
-            Of each unit as many as show its state and since when, all in the order of time.
+            For each unit, enough messages to show its state and since when; all in order of time.
 
         """
         try:
@@ -416,7 +417,7 @@ class JournalReader:
         return sorted(found, key=lambda message: message.at)
 
     def _latest_messages(self, fields: Iterable[str], until: Instant) -> list[UnitMessage]:
-        """Read back to the start of the unit's latest run, the latest message first."""
+        """Read back to the start of the unit's latest run; return the latest message first."""
         self._match(fields)
         self.seek(until)
         found: list[UnitMessage] = []
@@ -455,7 +456,7 @@ class JournalReader:
         return True
 
     def oldest_at(self) -> Instant | None:
-        """Look up when the oldest entry of the whole journal was made; None if it is empty. Leaves the place unset."""
+        """Return the time of the oldest entry; None if the journal is empty. Leaves the read position undefined."""
         namespace = self._settings.namespace
         try:
             self._match(*([] if namespace is None else [[f"_NAMESPACE={namespace}"]]))
@@ -472,7 +473,7 @@ class JournalReader:
         return bool(lines) and self.has_any(*lines)
 
     def has_any(self, *alternatives: Iterable[str]) -> bool:
-        """Return whether there is any entry with all fields of one of the alternatives. Leaves the place unset."""
+        """Return whether any entry has all fields of an alternative. Leaves the read position undefined."""
         try:
             self._match(*alternatives)
             self._reader.seek_head()
@@ -483,7 +484,7 @@ class JournalReader:
             self._match_lines()
 
     def cursor(self) -> str:
-        """Name the entry read last; there must be one."""
+        """Return the cursor of the entry read last; there must be one."""
         try:
             name: str = self._reader._get_cursor()  # noqa: SLF001
         except OSError as error:
@@ -491,21 +492,21 @@ class JournalReader:
         return name
 
     def timeout(self) -> float | None:
-        """Return after how many seconds `process` is due even without a sign from the descriptor; None for never."""
+        """Return in how many seconds `process` is due even without a signal from the descriptor; None for never."""
         if self.fd is None:
             return None
         at_us: int | None = self._reader.get_timeout()
         return None if at_us is None else max(0.0, at_us / 1e6 - time.monotonic())
 
     def process(self) -> None:
-        """Record what happened to the journal's files. To be called when the descriptor is readable."""
+        """Update the reader for changes of the journal's files. Call it when the descriptor is readable."""
         try:
             self._reader.process()
         except OSError as error:
             raise _unavailable(error) from error
 
     def close(self) -> None:
-        """Close the journal. The loop must have let go of the descriptor before."""
+        """Close the journal. The event loop must have stopped watching the descriptor before."""
         self._reader.close()
 
 
@@ -513,7 +514,7 @@ def _opened(settings: JournalSettings) -> Any:
     if settings.directory is not None:
         return journal.Reader(path=str(settings.directory))
     if settings.namespace is not None:
-        # What the service manager logs about a unit is in the default namespace, wherever the unit logs.
+        # The service manager logs about a unit in the default namespace, whatever namespace the unit logs to.
         return journal.Reader(flags=_LOCAL_ONLY | _WITH_DEFAULT_NAMESPACE, namespace=settings.namespace)
     return journal.Reader()
 
@@ -524,7 +525,7 @@ def _opened_files(files: Sequence[Path]) -> Any:
             return journal.Reader(files=[str(file) for file in files])
         except FileNotFoundError:  # renamed or deleted since it was listed
             files = [file for file in files if file.exists()]
-            if not files:  # systemd-python does not know what to do with none
+            if not files:  # systemd-python does not handle an empty list
                 raise
 
 
