@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
@@ -111,3 +114,12 @@ def test_the_row_keeps_the_microseconds() -> None:
 def test_the_line_is_easy_to_grep() -> None:
     """The journal's MESSAGE begins with host and symptom, and is one line."""
     assert Alert(FINDING, AT).line() == "ALERT host=pi-01 symptom=silent no accepted upload for 31 min"
+
+
+def test_each_notice_has_a_key_of_its_own() -> None:
+    """By whose it is, of what, how it ended, and when; and by nothing else."""
+    notice = Notice("resolved", "pi-01", "silent", AT, AT, AT)
+    others: list[dict[str, Any]] = [{"status": "lost"}, {"host": "pi-02"}, {"symptom": "slow"}, {"detected_at": AT + 1}]
+
+    assert len({notice.dedup_key, *(replace(notice, **other).dedup_key for other in others)}) == 5
+    assert replace(notice, began_at=AT - 1).dedup_key == notice.dedup_key

@@ -552,3 +552,10 @@ def test_of_an_interval_each_bin_is_left_out_in_which_nobody_could_upload(out: i
     cadence = cadence_of(a=[9 * BIN_US, 19 * BIN_US])
 
     assert cadence.intervals_of("a", Rhythm(out, 1)) == [Interval(9, length, 19)]
+
+
+def test_of_a_host_that_is_not_known_the_shortest_limit_is_no_learned_one() -> None:
+    """There is not one interval that it comes from."""
+    limit = cadence_of().limit_of("nobody", Rhythm(0, 0), HOUR_US, DAY_US)
+
+    assert limit == LearnedLimit(HOUR_US, 0, None, "nothing is known of its rhythm yet", is_known=False)

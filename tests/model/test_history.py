@@ -171,7 +171,9 @@ def test_of_forgotten_hosts_those_seen_last_are_shown_longest() -> None:
     fleet = Fleet(1)
     limit = fleet.traffic.stranger_limit
     # Refused or uploaded: what counts is when anything was seen of a host.
-    marks = {f"gone-{age}": 1 << age + (BINS if age % 2 else 0) for age in range(min(limit + 2, BINS))}
+    # What came before does not.
+    before = 1 << BINS - 1
+    marks = {f"gone-{age}": 1 << age + (BINS if age % 2 else 0) | before for age in range(min(limit + 2, BINS))}
     assert len(marks) == limit + 2
     history = History(HistorySnapshot(NOON, 1, marks))
 

@@ -66,6 +66,16 @@ def test_a_question_that_fails_makes_the_source_unavailable(
         ask(reader)
 
 
+def test_a_journal_that_fails_while_it_is_read_back_is_unavailable(
+    reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the place is found; so what was read is not taken for all there is."""
+    monkeypatch.setattr(reader, "seek", lambda _: None)
+
+    with pytest.raises(SourceUnavailable, match="Bad message"):
+        list(reader.read_back(NOW))
+
+
 def test_what_an_entry_lacks_is_no_failure(reader: JournalReader) -> None:
     """A damaged one is left out, and says nothing."""
     assert reader.monotonic() is None
