@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.cli.plot import style
 from fleet_health.detectors.spec import (
     INDEX,
     Condition,
@@ -28,12 +29,14 @@ from fleet_health.detectors.spec import (
 )
 from fleet_health.model.instant import HOUR_US, describe
 from fleet_health.model.subject import EVERY_HOST
+from tests.rig.api_client import ApiClient
 from tests.rig.patience import PATIENCE_S
 from tests.rig.service_process import plain_environment
 from tests.rig.site import iso, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -200,6 +203,7 @@ def test_the_service_alerts_explains_silences_and_resolves_it(
         service.until_ready()
         service.until(lambda: ("late", SYMPTOM) in late.alerted(), "the alert")
         explained = json.loads(command("explain", "late", "--config", late.config, "--json"))
+        metrics = scrape(late)
         command("silence", "late", "--symptom", SYMPTOM, "--for", "1h", "--reason", "known", "--config", late.config)
         listed = command("silence", "list", "--config", late.config)
         late.upload("late")
@@ -210,7 +214,16 @@ def test_the_service_alerts_explains_silences_and_resolves_it(
     (figure,) = verdict["figures"]
     assert (verdict["is_found"], figure["is_met"], figure["setting"]) == (True, True, '"5m"')
     assert f"late {SYMPTOM} until" in listed
+    assert 'fleet_health_incidents{symptom="tardy",state="firing"} 1\n' in metrics
+    assert 'fleet_health_symptom_evaluated{symptom="tardy"' in metrics
     assert ("patient", SYMPTOM) not in late.alerted()
+
+
+def scrape(site: Site) -> str:
+    """Return the metrics of the service."""
+    with ApiClient(site.directory / "control.sock") as client:
+        client.request("GET", "/metrics")
+        return client.getresponse().read().decode()
 
 
 def late_incidents(site: Site) -> list[str]:
@@ -341,3 +354,45 @@ def test_its_alerts_have_its_message_id_in_the_journal() -> None:
     )
 
     assert json.loads(fields)["MESSAGE_ID"] == SPEC.message_id
+
+
+PUBLISHED = """
+import json
+from fleet_health.notify.destinations.ntfy import build
+from tests.rig.destinations import configured, made, message
+from tests.rig.unruly_server import UnrulyServer, answering
+
+with UnrulyServer([answering(body=b"{}")]) as server:
+    for keys in ({}, {"priorities": {"tardy": 5}}):
+        ntfy = build(configured("ntfy", server=server.url, topic="fleet", **keys))
+        ntfy.send(message(made(symptom="tardy")))
+        ntfy.close()
+    published = [json.loads(one.body) for one in server.requests]
+print(json.dumps([[one["priority"], one["tags"]] for one in published]))
+"""
+
+
+def test_ntfy_publishes_it_with_a_tag_and_a_priority_that_can_be_configured() -> None:
+    """Without a priority of its own it has the middle one, 3 of 5."""
+    assert json.loads(program(PUBLISHED)) == [[3, ["warning", "tardy"]], [5, ["warning", "tardy"]]]
+
+
+DRAWN = """
+from pathlib import Path
+from fleet_health.cli.plot.plot import draw
+from fleet_health.replay.timeline import Episode, Timeline
+
+timeline = Timeline(0, 3_600_000_000, bins=10)
+timeline.add("late", 0, 0)
+timeline.episodes.append(Episode("late", "tardy", 0, 1_800_000_000, 1, ""))
+draw([timeline], Path(sys.argv[1]))
+"""
+
+
+def test_a_plot_shows_it_in_a_colour_with_a_legend(tmp_path: Path) -> None:
+    """Without a colour of its own it is grey."""
+    program(DRAWN, tmp_path / "plot.svg")
+    picture = (tmp_path / "plot.svg").read_text()
+
+    assert "tardy (1)" in picture
+    assert style.OTHER_SYMPTOM in picture
