@@ -1,8 +1,7 @@
-"""An open file of lines and our place in it: always just behind a line, and sure to be the same place still.
+"""An open file of lines and the read position in it: always just after a line, and verified before each read.
 
-Half a line is simply read again when it has become a whole one; there is no other state to lose. A whole row that has
-stood at the end for some seconds is read though its newline has not come yet: there are receivers that write the
-newline before the next row.
+An unfinished line is read again when it is complete; there is no other state. A complete row that has been at the end
+for some seconds is read without its newline: some receivers write the newline only before the next row.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ STANDING_S = 2.0
 """After how many seconds a whole row without a newline is read."""
 _OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 
-# Each block costs a hop to a thread and back, where some thousand rows are parsed at once.
+# Each block costs a switch to a thread and back, so some thousand rows are parsed at once.
 _READ_SIZE = 1 << 20
 _FINGERPRINT_SIZE = 256
-# So much of their beginnings distinguishes files: each may begin with the same header.
+# How many first bytes distinguish files: all may begin with the same header.
 _HEAD_SIZE = 4096
-# So much of a line is hardly by chance in another file.
+# A line of at least this length is hardly in another file by chance.
 _SHORTEST_MARK = 32
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""Returns at most a number of bytes (second) from an offset (first)."""
+"""Takes an offset and a count; returns at most that many bytes from the offset."""
 
 Entry: TypeAlias = Callable[[ReadAt, int], int]
-"""Gives the offset of the line to begin with, in a file that can be read so and has the size given."""
+"""Takes a way to read a file and its size; returns the offset of the line to begin with."""
 
 
 def from_start(_read_at: ReadAt, _size: int) -> int:
@@ -48,19 +47,19 @@ def from_start(_read_at: ReadAt, _size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A place in a file: an offset, and the bytes just before it, by which it is known again."""
+    """A position in a file: an offset, and the bytes just before it, by which it is recognised."""
 
     offset: int
     fingerprint: bytes
 
     def is_in(self, read_at: ReadAt, size: int) -> bool:
-        """Return whether a file has the place where it was."""
+        """Return whether a file has the same bytes before the offset."""
         length = len(self.fingerprint)
         return size >= self.offset and read_at(self.offset - length, length) == self.fingerprint
 
 
 def behind(place: Place, otherwise: Entry) -> Entry:
-    """Begin at a place if the file has it, as a copy of the file that it was remembered in; otherwise as given."""
+    """Begin at a place if the file has it, such as a copy of the original file; else as `otherwise` does."""
 
     def entry(read_at: ReadAt, size: int) -> int:
         return place.offset if place.is_in(read_at, size) else otherwise(read_at, size)
@@ -70,15 +69,15 @@ def behind(place: Place, otherwise: Entry) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one read gave.
+    """The result of one read.
 
     Attributes:
         lines: Whole lines, each ended by a newline; empty if there was nothing new.
-        is_end: True if everything that there was has been read.
+        is_end: True if the end was reached.
         overlong: How many lines were skipped because they exceed `LINE_LIMIT`.
         event: What happened to the file, for the log; may be empty.
-        is_again: True if the lines were given before, from a file that this one has replaced: they are not to be
-            counted once more.
+        is_again: True if the same lines were returned before, from a file that this one has replaced: do not count them
+            again.
 
     """
 
@@ -90,7 +89,7 @@ class Block:
 
     @property
     def rejections(self) -> list[Rejection]:
-        """What was skipped."""
+        """One rejection for each line that was skipped."""
         return [_OVERLONG] * self.overlong
 
 
@@ -112,7 +111,7 @@ class OpenFile:
             self.begin()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file."""
         if self._unpacked is not None:
             self._unpacked.close()
         os.close(self._fd)
@@ -123,51 +122,51 @@ class OpenFile:
         return self._unpacked is not None
 
     def state(self) -> os.stat_result:
-        """Return how it is: size, inode, links."""
+        """Return the state of the file: size, inode, links."""
         return os.fstat(self._fd)
 
     @property
     def place(self) -> Place:
-        """Where we are."""
+        """The read position."""
         return Place(self._offset, self._fingerprint)
 
     def number(self) -> tuple[int, int]:
-        """Return its device, and its inode number there."""
+        """Return the device and the inode number of the file."""
         state = self.state()
         return state.st_dev, state.st_ino
 
     def head(self) -> bytes:
-        """Return the first bytes. They do not change while a file is only appended to."""
+        """Return the first bytes, which stay the same while a file is only appended to."""
         return os.pread(self._fd, _HEAD_SIZE, 0)
 
     def content_head(self) -> bytes:
-        """Return what the lines begin with; of a compressed file, before anything of it has been read."""
+        """Return the first bytes of the uncompressed content. For a compressed file, call this before reading it."""
         if self._unpacked is None:
             return self.head()
         head = self._unpacked.read_at(0, _HEAD_SIZE)
-        self._unpacked.close()  # no program and no buffer while it waits for its turn
+        self._unpacked.close()  # needs no process and no buffer until it is read
         return head
 
     def damage(self) -> str:
-        """Return whether the file was truncated or rewritten since the last read, so that our offset is void."""
+        """Return how the read position became invalid since the last read, `truncated` or `rewritten`; else empty."""
         if self.is_packed:
             return ""
         state = self.state()
         if state.st_size < self._offset:
             return "truncated"
-        # Whatever its size and time: many file systems keep time in steps, of up to two seconds.
+        # Even if size and time are unchanged: many file systems keep time in steps of up to two seconds.
         if not self.place.is_in(self._read_at, state.st_size):
             return "rewritten"
         self._seen = (state.st_size, state.st_mtime_ns)
         return ""
 
     def may_have_begun_anew(self) -> bool:
-        """Return whether it may have been truncated since the last read, and nothing before our place could show it."""
+        """Return whether the file changed since the last read at position 0, where a truncation is not visible."""
         state = self.state()
         return not self._offset and self._seen is not None and (state.st_size, state.st_mtime_ns) != self._seen
 
     def read_on(self, event: str = "") -> Block:
-        """Read whole lines from our place on."""
+        """Read whole lines from the read position on."""
         is_again = self._offset < self._known_until
         size = min(_READ_SIZE, self._known_until - self._offset) if is_again else _READ_SIZE
         data = self._read_at(self._offset, size)
@@ -201,23 +200,23 @@ class OpenFile:
         return Block(data[start:], is_end, event=event, is_again=is_again)
 
     def rest(self) -> bytes:
-        """Return what stands behind the last newline."""
+        """Return the unfinished line after the last newline."""
         if self._is_skipping:
             return b""
         rest = self._read_at(self._offset, LINE_LIMIT)
         return b"" if self._is_unended and not rest.strip(b"\r\n") else rest
 
     def begin(self) -> None:
-        """Go to where the file is entered."""
+        """Go to the line to begin with."""
         self._go_to(self._entry(self._read_at, sys.maxsize if self.is_packed else self.state().st_size))
         self._seen = None
         self._is_skipping = self._is_unended = False
         self._known_until = 0
 
     def recognize(self, place: Place) -> None:
-        """Take what stands before a place of another file, if this one holds it too, as read before.
+        """Treat lines before a place of another file as read before, if this file has that place too.
 
-        A file that is rewritten mostly holds what it held, also where lines were cut off at its begin or left out.
+        A rewritten file mostly has the lines of the old one, even if lines at the start or elsewhere were removed.
         """
         size = self.state().st_size
         if not place.fingerprint or self.is_packed:
@@ -232,7 +231,7 @@ class OpenFile:
                 return
 
     def _last_end_of(self, mark: bytes, size: int) -> int:
-        """Return where some bytes end that stand last behind our place; 0 if they stand nowhere."""
+        """Return the end of the last occurrence of some bytes after the read position; 0 if there is none."""
         end = size
         while end > self._offset:
             begin = max(self._offset, end - _READ_SIZE)
@@ -246,14 +245,14 @@ class OpenFile:
         return os.pread(self._fd, count, offset) if self._unpacked is None else self._unpacked.read_at(offset, count)
 
     def _has_stood(self, end: int) -> bool:
-        """Return whether what we have read up to has been the end for a while."""
+        """Return whether an offset has been the end of the file for `STANDING_S` seconds."""
         now, since = time.monotonic(), self._end_since
         if since[0] != end:
             self._end_since = end, now
         return since[0] == end and now - since[1] >= STANDING_S
 
     def _skip(self, data: bytes) -> None:
-        # A power cut leaves a run of NUL, however long, and the next row is appended right behind it.
+        # A power cut may leave a run of NUL bytes of any length; the next row is appended directly after it.
         nul_end = data.rfind(b"\0") + 1
         self._is_skipping = not nul_end
         self._advance(data[:nul_end] if nul_end else data)
@@ -283,6 +282,6 @@ class OpenFile:
 
 
 def last_line(file: OpenFile) -> bytes:
-    """Return what stands behind the last newline, as a line: it will get no newline. Empty if there is nothing."""
+    """Return the unfinished line after the last newline, with a newline added; empty if there is none."""
     rest = file.rest()
     return rest + b"\n" if rest else b""

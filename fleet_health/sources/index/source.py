@@ -1,7 +1,7 @@
-"""Following the receiver's index: entered by bisection on time, then tailed.
+"""Follows the receiver's index: finds the start by bisection on time, then tails the file.
 
-inotify only hints. What correctness rests on is a look at the file at every evaluation: events overflow, some
-filesystems send none, and a symlink may be swapped in a directory that nobody watches.
+inotify events are only hints. Correctness depends on reading the file at every evaluation: events overflow, some file
+systems send none, and a symlink may be replaced in a directory that is not watched.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SEL
 
 FUTURE = Rejection("row from the future, taken as now", "")
 
-# Among so many rows at the begin of a file is one that is dated, or none is.
+# If none of this many rows at the start of a file has a time, none is assumed to have one.
 _FIRST_ROWS = 100
 
 _log = structlog.get_logger("fleet_health.sources")
 
 
 class IndexFollower(Follower):
-    """Follows the index, and hands on the uploads in it."""
+    """Follows the index, and delivers the uploads in it."""
 
-    longest_wait = 60.0  # every evaluation looks, and inotify hints at what comes in between
+    longest_wait = 60.0  # every evaluation reads, and inotify hints at rows in between
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class IndexFollower(Follower):
         """Prepare to follow.
 
         Args:
-            settings: Where the index is, and how a row is read.
+            settings: Where the index is, and how to parse a row.
             lookback_us: How far back from the present to begin.
             deliver: Takes the uploads.
             clock: Returns the present.
             receiver: The name of the receiver, if there are several.
             dates: Dates the rows; None if no row is known to have been dated ahead.
-            every_us: How far back from the present every upload is handed on.
-            is_every_wanted: Whether every upload is; else of several of a host before that it may be only the latest.
+            every_us: How far back from the present to deliver every upload, in microseconds.
+            is_every_wanted: Whether to deliver every older upload as well; else only the latest of a host may be.
 
         """
         super().__init__(named("index", receiver), clock)
@@ -171,11 +171,11 @@ class IndexFollower(Follower):
         rejections += block.rejections + [FUTURE] * ahead
         if not block.is_again:
             self._count(count, rejections)
-        # A host that uploaded before that is not watched, and must not take a watched host's place.
+        # Older uploads are left out: their hosts are not watched, and must not take the place of a watched host.
         self._deliver([upload for upload in uploads if upload.at >= now - self._lookback_us])
 
     def _note_unread(self) -> None:
-        """Note which rotated files could not be read; each reason is logged once."""
+        """Record which rotated files could not be read; log each reason once."""
         unread = {str(path): reason for path, reason in self._tail.unread.items()}
         for path in unread.items() - self.state.unread.items():
             _log.warning("rotated index not read", file=path[0], reason=path[1])
@@ -189,7 +189,7 @@ class IndexFollower(Follower):
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
                 self._is_opened_anew = True
-            return False  # so that it is read once more: nothing hinted at what came before the watch
+            return False  # so that the file is read again: changes before the watch gave no hint
         if self._inotify is None:
             await asyncio.sleep(LOOK_AGAIN)
             return False
@@ -200,14 +200,14 @@ class IndexFollower(Follower):
         return False
 
     def _drain(self, event: Event | None) -> None:
-        """Take all hints that are there: many of them mean no more than one."""
+        """Discard all pending events: many mean no more than one."""
         while self._inotify is not None and event is not None:
             if event.mask & _DIRECTORY_GONE:
-                self._is_opened_anew = True  # another directory may stand at the path by now
+                self._is_opened_anew = True  # there may be another directory at the path by now
             event = self._inotify.sync_get()
 
     def _watched(self) -> Inotify | None:
-        """Watch the directory of the index, and of the file that it is a link to; None if that cannot be."""
+        """Watch the directories of the index and of its link target; return None if inotify is not available."""
         inotify = None
         try:
             inotify = Inotify(sync_timeout=0)
@@ -223,13 +223,13 @@ class IndexFollower(Follower):
         return inotify
 
     def _unwatch(self) -> None:
-        """Let go of inotify. Only who waits for hints may do so, or the loop would watch a closed descriptor."""
+        """Close inotify. Only the task that waits for hints may do so, or the loop would watch a closed descriptor."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
 
     async def _let_go(self) -> None:
-        """Do nothing: the tail closes a file that failed by itself, and keeps one that is still written to."""
+        """Do nothing: the tail itself closes a file that failed, and keeps a file that is still written to."""
 
     async def close(self) -> None:
         """Close the index."""
@@ -240,7 +240,7 @@ class IndexFollower(Follower):
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:
-    """Make the parser that an index's settings ask for."""
+    """Return the parser for the rows of an index."""
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 
 
@@ -250,10 +250,10 @@ def share_of(
     """Return how much of a block was understood.
 
     Args:
-        parser: What read the block.
-        lines: The block.
-        rows: What was understood; of each host it may be only the latest.
-        rejections: What was not, one for each row.
+        parser: The parser that has parsed the block.
+        lines: The lines of the block.
+        rows: The uploads that were understood, or only the latest of each host.
+        rejections: One for each row that was not understood.
         count: How many rows were understood.
 
     """
@@ -263,12 +263,12 @@ def share_of(
 
 
 class Extent:
-    """Finds out where an index begins, if that is later than it is asked for."""
+    """Records where an index begins, if it does not reach back to the start of reading."""
 
     def __init__(self) -> None:
         self._first_at: Instant | None = None
         self.reaches_back = False
-        """Whether what is read is not the begin: there are rows before it, or the index was empty at first."""
+        """Whether older rows exist than those that were read, or the index was empty at first."""
 
     @property
     def begins_at(self) -> Instant | None:
@@ -282,7 +282,7 @@ class Extent:
             self._first_at = next((at for at in times if at is not None), None)
 
     def note_end(self) -> None:
-        """Record that the end was reached. If there was no row yet, whatever row comes later is read."""
+        """Record that the end was reached. If the index had no row, it misses none: all later rows will be read."""
         self.reaches_back |= self._first_at is None
 
 

@@ -1,22 +1,22 @@
-r"""Following a file of lines at a path: what has been appended, through everything that can happen to the file.
+r"""Follows the lines that are appended to the file at a path, whatever happens to the file.
 
-The writer appends whole lines, mostly. Meanwhile the file may be
+The writer usually appends whole lines. Meanwhile the file may be
 
-* **renamed**, and another created at the path: the old one is read to its end, then the new one from its start. The old
-  one is still followed until there is a new one, and for a minute more, for its writer may not have noticed yet.
-* **truncated** in place: it is read again from its start, and what was cut off before it was read, from the copy that
-  was made of it. A file that has regrown past our place meanwhile does not *look* truncated; so the bytes just before
-  our place are remembered, and compared before reading on.
-* **rewritten** under another name that is then given the path: what it holds of the old one is given again, for it may
-  stand in another order, and marked as such.
-* **absent**, at first or for a while, or not readable. A file that was rotated while nothing has come in its place is
-  not missing: it goes on with the one that was there last.
+* **renamed**, and another created at the path: the old file is read to its end, then the new one from its start. The
+  old file is followed until there is a new one, and for a minute more: its writer may not have reopened it yet.
+* **truncated** in place: it is read again from its start. Lines that were cut off before they were read are read from
+  the rotated copy. A file that has grown beyond the read position again does not *look* truncated, so the bytes just
+  before the position are remembered, and compared before each read.
+* **rewritten** under another name and renamed to the path: lines that the old file had as well are returned again, as
+  their order may differ, and marked as such.
+* **absent** or unreadable, at first or for a while. If the file was rotated and there is no new one yet, it is not
+  missing: the rotated file is followed.
 
-Any of this may happen several times between two looks, or before the first one. So whenever the file is another one, or
-may have been truncated, the files that the path has been rotated to are gone through, compressed ones too, and those
-read that were not seen before. What of them cannot be read is remembered, to be shown.
+All this may happen several times between two reads, or before the first one. So whenever the file was replaced or may
+have been truncated, all rotated files are checked, compressed ones too, and those not seen before are read. Files that
+cannot be read are recorded in `unread`.
 
-A `Tail` may be used from any thread, but only from one at a time; it sees to that itself.
+A `Tail` may be used from any thread; a lock ensures that only one uses it at a time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fleet_health.files.unpacking import UnpackingError, packing_of
 from fleet_health.sources.index.open_file import Block, Entry, OpenFile, Place, behind, from_start, last_line
 
 Rotated: TypeAlias = Callable[[], Sequence[Path]]
-"""Gives the files that a path has been rotated to, as far as they matter; latest last."""
+"""Returns the rotated files of a path that are recent enough to matter; latest last."""
 
 _LEFT_TIME = 60.0
 _NO_PLACE = Place(0, b"")
@@ -46,12 +46,12 @@ _HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S1
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A file that is not at the path any more.
+    """A file that is no longer at the path.
 
     Attributes:
-        path: By which name it was found; for messages.
+        path: The name under which it was found; for messages.
         file: The file.
-        until: Until when its writer may still add to it, by the monotonic clock.
+        until: Until when its writer may still append to it, by the monotonic clock.
 
     """
 
@@ -62,44 +62,44 @@ class _Left:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The beginning of a file that is or was read: its bytes, and for a compressed one the beginning of its lines."""
+    """The first bytes of a file that is or was read, and the first bytes of its uncompressed content."""
 
     head: bytes
     content_head: bytes
 
 
 class Tail:
-    """Reads on from where it stopped in the file at a path, whichever file that is."""
+    """Reads the file at a path from the last read position on, even if the file is replaced."""
 
     def __init__(self, path: Path, entry: Entry = from_start, rotated: Rotated = tuple) -> None:
-        """Take a path; the file need not be there yet.
+        """Take a path; the file need not exist yet.
 
         Args:
             path: Where the file is.
-            entry: Decides where to begin in a file that was not read before, or has been rewritten.
-            rotated: Shows which files it has been rotated to.
+            entry: Decides where to begin in a file that was not read before, or was rewritten.
+            rotated: Returns the files that it has been rotated to.
 
         """
         self.path = path
         self._entry = entry
         self._rotated = rotated
         self.unread: dict[Path, str] = {}
-        """The rotated files that could not be read, or not to their end, each with the reason."""
+        """Path -> reason, for each rotated file that could not be read to its end."""
         self._lock = threading.Lock()
         self._file: OpenFile | None = None
         self._left: list[_Left] = []
-        self._turn = 0  # how many of them have been read to their ends since all of it was
-        # The rotated files that have been read, or are. A number is soon used again, so the first bytes count, too.
+        self._turn = 0  # how many of `_left` this round has read to their ends
+        # The rotated files that were or are being read. Inode numbers are soon reused, so the first bytes count too.
         self._seen: dict[tuple[int, int], _Seen] = {}
         # The read position in the file that was last at the path, and how that file began.
         self._last_place = _NO_PLACE
         self._last_head = b""
 
     def read(self) -> Block:
-        """Read on: up to some hundred kilobytes of whole lines.
+        """Return the next block of whole lines.
 
         Raises:
-            SourceUnavailable: There is no file that can be read, now.
+            SourceUnavailable: There is no file that can be read now.
 
         """
         with self._lock:
@@ -116,13 +116,13 @@ class Tail:
                     self._turn = 0
 
     def rest(self) -> bytes:
-        """Return what stands behind the last newlines: lines that are not ended yet, or never will be."""
+        """Return the unfinished last lines of all open files, each with a newline added."""
         with self._lock:
             files = [left.file for left in self._left] + ([] if self._file is None else [self._file])
             return b"".join(map(last_line, files))
 
     def close(self) -> None:
-        """Close everything that is open."""
+        """Close all files."""
         with self._lock:
             self._close()
 
@@ -152,7 +152,7 @@ class Tail:
 
     def _open_at_path(self) -> Block:
         try:
-            # In this order: a file that is rotated away after it was opened is not another file.
+            # Opened before the rotated files are listed: if it is rotated in between, it is recognised among them.
             self._file = self._open()
         except SourceMissing:
             if not self._take_up_rotated():
@@ -168,7 +168,7 @@ class Tail:
         return Block(event="opened")
 
     def _left_as(self, number: tuple[int, int]) -> _Left | None:
-        """Return what was left and has come back to the path, which is not left any more; None if nothing has."""
+        """Remove and return the left file that has come back to the path; None if there is none."""
         for left in self._left:
             if left.file.number() == number:
                 self._left.remove(left)
@@ -176,14 +176,14 @@ class Tail:
         return None
 
     def _look_at_path(self, file: OpenFile, block: Block) -> Block:
-        """See whether the file that has been read to its end is still the one at the path; if not, leave it."""
+        """Check that a file that was read to its end is still the one at the path; if not, leave it."""
         current, own = self._stat_path(), file.state()
         if current is None and own.st_nlink:
             return self._look_for_latest(file, block)
         if current is not None and os.path.samestat(current, own):
             return block
         if block.lines:
-            return replace(block, is_end=False)  # what may have been written meanwhile comes first
+            return replace(block, is_end=False)  # first read again: more may have been written meanwhile
         self._file, self._last_place, self._last_head = None, file.place, file.head()
         if current is None:
             lines = last_line(file)
@@ -194,18 +194,18 @@ class Tail:
         return Block(event="replaced")
 
     def _look_for_latest(self, file: OpenFile, block: Block) -> Block:
-        """See whether a file that was renamed was the last one at the path, where nothing is now; if not, leave it."""
+        """Check, with no file at the path, that a renamed file was the last one there; if not, leave it."""
         count = len(self._left)
         self._take_up_rotated()
         if len(self._left) == count:
-            return block  # nothing has come in its place yet
+            return block  # there is no later file yet
         self._left.insert(count, _Left(self.path, file, time.monotonic() + _LEFT_TIME))
         self._seen[file.number()] = _Seen(file.head(), file.head())
         self._go_on_with_latest()
         return replace(block, is_end=False)
 
     def _go_on_with_latest(self) -> None:
-        """Follow the file that was last at the path, now that nothing is there: its writer may still have it open."""
+        """Follow the file that was last at the path while there is none now: its writer may still have it open."""
         is_plain = bool(self._left) and not self._left[-1].file.is_packed
         self._file = self._left.pop().file if is_plain else None
         self._turn = min(self._turn, len(self._left))
@@ -215,7 +215,7 @@ class Tail:
         self._seen[file.number()] = _Seen(file.head(), content_head)
 
     def _read_left(self, left: _Left) -> Block:
-        """Read on in a replaced file, for as long as its writer may add to it; in a compressed one, to its end."""
+        """Read a replaced file for as long as its writer may append to it, or a compressed file to its end."""
         try:
             is_damaged = bool(left.file.damage())
             if not is_damaged:
@@ -235,10 +235,11 @@ class Tail:
         """Start reading the files that the path has been rotated to since the last call.
 
         Args:
-            place: Where to begin in a copy of the file in which it is.
+            place: The read position from which to read a copy of the file that has it.
 
         Returns:
-            Whether the file that was last at the path is among all of them; if that is not known, whether there is any.
+            Whether the rotated files include the one that was last at the path; if that is not known, whether there are
+            any.
 
         """
         (seen, self._seen), (unread, self.unread) = (self._seen, {}), (self.unread, {})
@@ -249,7 +250,7 @@ class Tail:
                 file = _opened(path, self._entry, place, may_be_packed=True)
             except FileNotFoundError:
                 continue
-            except (OSError, SourceRefused) as error:  # the file at the path may be open to us all the same
+            except (OSError, SourceRefused) as error:  # the file at the path may be readable nevertheless
                 self._miss(path, error)
                 continue
             number, head = file.number(), file.head()
@@ -278,7 +279,7 @@ class Tail:
         return is_last_there
 
     def _is_current(self, number: tuple[int, int], content_head: bytes) -> bool:
-        """Return whether a file is the one at the path under another name, or a copy of it that is being made."""
+        """Return whether a file is the one at the path under another name, or an unfinished copy of it."""
         file = self._file
         if file is None:
             return False
@@ -321,7 +322,7 @@ class Tail:
 
 
 def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed: bool = False) -> OpenFile:
-    # Looked at before it is opened for reading: to open a device or a FIFO may do something, or hang us.
+    # Checked before it is opened for reading: opening a device or a FIFO can have side effects, or block.
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         _refuse_odd(path, os.fstat(found))
@@ -339,7 +340,7 @@ def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed
 
 
 def _refuse_odd(path: Path, state: os.stat_result) -> None:
-    # Our log quotes lines that are not rows, so root must not read a file for a user who can put a link there.
+    # Our log quotes rejected lines, so root must not read another file for a user who can create a link there.
     if problem := led_astray(path, state):
         raise SourceRefused(f"{path}: {problem}")
     if not stat.S_ISREG(state.st_mode):
@@ -347,8 +348,8 @@ def _refuse_odd(path: Path, state: os.stat_result) -> None:
 
 
 def _hidden(path: Path) -> str:
-    """Return what else may be the matter with a path that a unit's hardening can hide."""
-    # INVOCATION_ID is what systemd gives to every service; by hand nothing is hidden.
+    """Return a hint for a path that a unit's hardening may hide; empty for other paths."""
+    # systemd sets INVOCATION_ID for every service; nothing is hidden from commands run by hand.
     if "INVOCATION_ID" not in os.environ or not any(path.is_relative_to(place) for place in _HIDDEN_PLACES):
         return ""
     return "; ProtectHome= or PrivateTmp= in the unit hides such places from a service: see drop-ins/hidden-index.conf"

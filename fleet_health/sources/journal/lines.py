@@ -1,4 +1,4 @@
-"""What the journal's lines say of the receiver, and of what they do not show; for all who read them."""
+"""Parsing of the receiver's lines in a journal, common to following and to reading once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def log_parser(settings: JournalSettings) -> LogParser:
-    """Make the parser that a receiver's settings ask for."""
+    """Return the parser for a receiver's lines."""
     return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
 
 
@@ -24,9 +24,9 @@ def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogOb
     """Return how much was understood of some lines.
 
     Args:
-        parser: What read them, and nothing after them.
-        missed_before: How many lines it had missed before.
-        observations: What it found in them.
+        parser: The parser of the lines; it must not have parsed others since.
+        missed_before: The parser's count of missed lines before these.
+        observations: The observations from these lines.
 
     """
     understood, missed = len(observations), parser.missed - missed_before
@@ -35,5 +35,5 @@ def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogOb
 
 
 def lost_behind_broken(parser: LogParser, rest: bytes, at: Instant) -> list[Instant]:
-    """Return the instant of what was left out as the rest of a broken line if it reads like a line of its own."""
+    """Return the instant in a list if the omitted rest of a broken line parses as a line of its own; else empty."""
     return [at] if rest and parser.parse(rest, at)[0] else []

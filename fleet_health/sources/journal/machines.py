@@ -1,11 +1,11 @@
-"""Whose journal files a directory holds: those of each machine are read by a reader of their own.
+"""Groups the journal files in a directory by machine; each machine's files have their own reader.
 
-libsystemd puts the entries of all its files in one order. By that, an entry that comes late from one machine stands
-before what was read of another, and is passed over. From systemd 255 on, it even takes the boots of machines whose
-journals systemd-journal-remote has collected for boots of one machine, one after the other, and shows nothing new of
-all but one (systemd#34169).
+libsystemd puts the entries of all files of a reader in one order. An entry that arrives late from one machine would be
+placed before entries already read from another, and so be skipped. Since systemd 255, libsystemd even takes the boots
+of several machines, as collected by systemd-journal-remote, for consecutive boots of one machine, and shows new entries
+of only one of them (systemd#34169).
 
-The header of a collected file names the machine that collected it. So the `_MACHINE_ID` of its first entry counts.
+The header of a collected file names the collecting machine. So a file belongs to the `_MACHINE_ID` of its first entry.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ Files: TypeAlias = tuple[File, ...] | None
 _Entries: TypeAlias = "Iterable[tuple[bytes | None, Instant]]"
 
 WATCHED = 16
-"""So many machines' readers have a descriptor. A user has but 128, and one shows the changes of a whole directory."""
+"""How many machines' readers have a descriptor. A user may have only 128; each shows changes of a whole directory."""
 
-# Not the file is at fault then, and leaving it out would leave it unread and unreported.
+# These errors are not caused by the file. Leaving it out would leave it unread and unreported.
 _OUR_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
@@ -68,7 +68,7 @@ class MachineFiles:
         self.left_out: list[LeftOutFile] = []
 
     def look(self) -> dict[str, Files]:
-        """Return the files that are there now, by machine id. Files without an entry as yet are left out.
+        """Return the files that exist now, by machine id. Files without entries are left out.
 
         Raises:
             SourceUnavailable: There is no journal, it may not be read, or one of a machine is of an unknown format.
@@ -93,7 +93,7 @@ class MachineFiles:
             machine = self._machines.get(file)
             machines[file] = _machine_of(file.path) if machine is None else machine
             if machines[file] is None and is_closed_to_us(file.path):
-                raise no_permission(file.path)  # what another machine shows is no substitute
+                raise no_permission(file.path)  # the journals of other machines are no substitute
         self._machines, self._files_of_each = machines, {}
         for file, machine in machines.items():
             if machine is not None:
@@ -117,15 +117,15 @@ class OpenJournal:
 
     @property
     def oldest_at(self) -> Instant | None:
-        """The instant of the oldest entry of all; None if there is none. Leaves the places unset."""
+        """The time of the oldest entry; None if there is none. Leaves the read positions undefined."""
         return oldest_of(self.readers)
 
     def read(self) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
-        """Read on to the present end, all machines in the order of time: each entry's reader, message and timestamp."""
+        """Read to the present end, all machines in order of time; yield each entry's reader, message and timestamp."""
         return self._merged([reader.read() for reader in self.readers], reverse=False)
 
     def read_back(self, until: Instant) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
-        """Read from the last entry with `t <= until` back to the beginning, in the same way."""
+        """Read from the last entry with `t <= until` back to the beginning; yield as `read` does."""
         return self._merged([reader.read_back(until) for reader in self.readers], reverse=True)
 
     def _merged(
@@ -141,7 +141,7 @@ class OpenJournal:
 
 @contextmanager
 def opened(settings: JournalSettings) -> Iterator[OpenJournal]:
-    """Open a journal, and close it in the end.
+    """Open a journal for the duration of the context.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -158,18 +158,18 @@ def opened(settings: JournalSettings) -> Iterator[OpenJournal]:
 
 
 def left_out_gaps(machine_files: MachineFiles, readers: Iterable[JournalReader]) -> list[Gap]:
-    """Return the gaps that the files leave that libsystemd does not read."""
+    """Return the gaps caused by files that libsystemd does not read."""
     left_out = [*machine_files.left_out, *(one for reader in readers for one in reader.left_out)]
     return [Gap(one.since, one.until, LEFT_OUT) for one in left_out]
 
 
 def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
-    """Return the instant of the oldest entry of some readers; None if there is none. Leaves their places unset."""
+    """Return the time of the oldest entry of some readers; None if there is none. Leaves positions undefined."""
     return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
 
 
 def in_time(messages_of_each: Iterable[Iterable[UnitMessage]]) -> Iterator[UnitMessage]:
-    """Return the messages of several machines by time; those of one are left in their order."""
+    """Return the messages of several machines in order of time, but those of one machine in their own order."""
     return heapq.merge(*messages_of_each, key=lambda message: message.at)
 
 
@@ -186,7 +186,7 @@ def _listed(directory: Path) -> set[File]:
 
 
 def _scanned(directory: Path) -> tuple[set[File], list[str]]:
-    """Return the journal files in a directory, and the names of all else in it."""
+    """Return the journal files in a directory, and the names of its other entries."""
     files, others = set[File](), list[str]()
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -198,7 +198,7 @@ def _scanned(directory: Path) -> tuple[set[File], list[str]]:
 
 
 def _machine_of(file: Path) -> str | None:
-    """Return the machine id of a file's first entry, empty if that has none; None if there is no entry to be read."""
+    """Return the machine id of a file's first entry, empty if it has none; None if no entry can be read."""
     try:
         if not has_entries(file):
             return None
@@ -206,12 +206,12 @@ def _machine_of(file: Path) -> str | None:
     except OSError as error:
         if error.errno in _OUR_WANTS:
             raise
-        return None  # as libsystemd leaves it out, too
+        return None  # libsystemd leaves it out as well
     with closing(reader):
         try:
             reader.seek_head()
             while reader._next():  # noqa: SLF001 - see reader.py
-                with suppress(OSError):  # this entry alone is damaged
+                with suppress(OSError):  # only this entry is damaged
                     machine: bytes = reader._get("_MACHINE_ID")  # noqa: SLF001
                     return machine.decode("ascii", "replace")
         except KeyError:

@@ -1,7 +1,7 @@
-"""Which entries of a journal are the receiver's, and which are the service manager's about it: as libsystemd matches.
+"""The libsystemd matches for the receiver's entries in a journal, and for the service manager's entries about it.
 
-Each list stands for entries that have all of its fields; of a field that it has several times, one value is enough.
-Where a client of the journal can write any text, only fields that journald sets itself (`_PID`, `_UID`, …) decide.
+Each list matches entries that have all of its fields; if it has several values for a field, one of them is enough.
+Entries are trusted only by fields that journald sets itself (`_PID`, `_UID`, …): any client can write the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
 
 MANAGER = "init.scope"
-"""The unit in which a service manager itself runs."""
+"""The unit that a service manager runs in."""
 
 
 def plain_units(settings: JournalSettings) -> list[str]:
@@ -27,13 +27,13 @@ def plain_units(settings: JournalSettings) -> list[str]:
 
 
 def instances(settings: JournalSettings, units: Iterable[str]) -> set[str]:
-    """Return those of some system units that the globs of the receiver's units match."""
+    """Return the units among `units` that match a glob of the receiver's units."""
     globs = [glob for glob in settings.units if not is_plain(glob)]
     return {unit for unit in units if any(fnmatchcase(unit, glob) for glob in globs)}
 
 
 def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list[str]]:
-    """Return what the receiver's own lines match, given all its units by name."""
+    """Return the matches for the receiver's own lines, given the names of all its units."""
     if settings.units and not units:
         return []
     of_slices = [unit_field(unit) for unit in units if unit.endswith(".slice")]
@@ -43,7 +43,7 @@ def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list
 
 
 def unit_field(unit: str) -> str:
-    """Return what the lines of a unit match; those of a slice are those of the units in it."""
+    """Return the match for the lines of a unit, or for those of all units in a slice."""
     return f"_SYSTEMD_SLICE={unit}" if unit.endswith(".slice") else f"_SYSTEMD_UNIT={unit}"
 
 
@@ -53,7 +53,7 @@ def of_units(settings: JournalSettings) -> str:
 
 
 def unmatched_in_words(settings: JournalSettings) -> str:
-    """Return in a sentence what the detector `blind` finds, and where to look."""
+    """Return a sentence for unmatched lines, as of the detector `blind`, with a hint where to look."""
     return (
         f"{blind.unmatched_in_words(settings.units)};"
         " `fleet-health patterns` shows the lines, see `journal.unit` and `journal.response`"
@@ -61,9 +61,9 @@ def unmatched_in_words(settings: JournalSettings) -> str:
 
 
 def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:
-    """Return what the messages of the service managers about the receiver's units match.
+    """Return the matches for the service managers' messages about the receiver's units.
 
-    If a unit is a glob, the messages about every unit match: `watched_units` distinguishes them.
+    If a unit is a glob, messages about all units match; filter them by `watched_units`.
     """
     ids, watched = [f"MESSAGE_ID={one}" for one in message_ids], _watched(settings)
     found = [["_PID=1", *ids, *(f"UNIT={unit}" for unit in watched if all(map(is_plain, watched)))]] if watched else []
@@ -71,14 +71,14 @@ def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[
 
 
 def matches_about(unit: str, message_ids: Iterable[str]) -> list[str]:
-    """Return what PID 1's messages about a unit match."""
+    """Return the match for PID 1's messages about a unit."""
     return ["_PID=1", f"UNIT={unit}", *(f"MESSAGE_ID={one}" for one in message_ids)]
 
 
 def matches_about_each(
     settings: JournalSettings, units: Iterable[str], message_ids: Collection[str]
 ) -> list[list[str]]:
-    """Return the same for each of some units, the sockets that can start them, and the units of users."""
+    """Return the matches for messages about each unit, the sockets that can start them, and the units of users."""
     named = with_sockets([*units, *filter(is_plain, _units(settings))])
     ids = [f"MESSAGE_ID={one}" for one in message_ids]
     of_users = [[*by_manager, *ids, f"USER_UNIT={unit}"] for by_manager, unit in _of_users(settings)]
@@ -86,18 +86,18 @@ def matches_about_each(
 
 
 def watched_units(settings: JournalSettings) -> HostGlobs:
-    """Return the globs of the system units whose messages are about the receiver."""
+    """Return the globs of the system units that belong to the receiver, including sockets."""
     return HostGlobs(tuple(_watched(settings)))
 
 
 def is_suppressed_unit(settings: JournalSettings, unit: str) -> bool:
-    """Return whether lines that journald suppressed, of a unit, may have been the receiver's."""
+    """Return whether suppressed lines of a unit may have been the receiver's."""
     managers = (f"user@{uid}.service" for fields in settings.match for uid in _values(fields, "_UID"))
     return any(fnmatchcase(unit, glob) for glob in (*_units(settings), *managers))
 
 
 def with_sockets(units: Sequence[str]) -> list[str]:
-    """Return services with the sockets that can start them, by systemd's own rule for their names."""
+    """Return units with the sockets that can start them, by systemd's naming rule."""
     found = dict.fromkeys(units)
     for unit in units:
         name, _, kind = unit.rpartition(".")
@@ -117,9 +117,9 @@ def _watched(settings: JournalSettings) -> list[str]:
 
 
 def _of_users(settings: JournalSettings) -> Iterator[tuple[list[str], str]]:
-    """Return matches for each unit of a user that `match` names with its user: the user's manager, and the unit."""
+    """Yield the match for the user's manager, and the unit, for each user unit in `match` with its user."""
     for fields in settings.match:
-        # His manager is one of his processes: its messages are as good as his word about himself.
+        # The manager is a process of the user, so the user could forge its messages, but only about their own units.
         for uid in _values(fields, "_UID"):
             by_manager = [f"_SYSTEMD_USER_UNIT={MANAGER}", f"_UID={uid}"]
             for unit in with_sockets(_values(fields, "_SYSTEMD_USER_UNIT")):

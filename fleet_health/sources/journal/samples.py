@@ -1,7 +1,7 @@
-"""Some of the journal's latest lines that refuse a host: what an alert shows, and the command that shows the rest.
+"""Looks up the latest lines in the journal that refuse a host, for its alert, and the command that shows the rest.
 
-They are looked up when an alert is given rather than kept for every host: that would cost memory all the time for what
-is wanted seldom. The journal is read backwards from its end, for as long as a host lacks lines and there is time.
+They are looked up when an alert is sent: keeping them for every host would cost memory all the time. The journal is
+read backwards from its end until each host has enough lines, or the time is up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Who logs in a journal: each system unit, each unit of a user, and each container, with their latest lines.
+"""Lists the origins of lines in a journal: system units, units of users, and containers, with their latest lines.
 
-It names them as a configuration does, so that what is found can be watched. It does not know what a receiver is.
+Origins are named as in a configuration, so that they can be watched. Which of them is a receiver is not decided here.
 """
 
 from __future__ import annotations

@@ -44,9 +44,9 @@ DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
 """The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""
 
 SUPPRESSED_WORD = b"Suppressed "
-"""What journald's message begins with, so that no other line need be looked at any closer."""
+"""The start of journald's message, so that other lines need no further check."""
 
-# More digits than that no count has.
+# No count has more digits.
 _count = re.compile(rb"Suppressed (\d{1,18}) ").match
 
 

@@ -1,4 +1,4 @@
-"""Which of the configured units and matches the journal has no entry of, in sentences for the operator."""
+"""Finds configured units and matches without an entry in the journal, in sentences for the operator."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def unheard_in(readers: Sequence[JournalReader], settings: JournalSettings) -> list[str]:
-    """Return what of the settings no machine's journal has an entry of, a sentence each. Leaves the places unset."""
+    """Return a sentence for each setting without an entry in any journal. Leaves the read positions undefined."""
     is_one = len(settings.units) + len(settings.match) == 1 and all(map(is_plain, settings.units))
     if is_one and any(reader.has_lines() for reader in readers):
         return []
@@ -30,7 +30,7 @@ def unheard_in(readers: Sequence[JournalReader], settings: JournalSettings) -> l
 def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
     """Return the sentences for the journal of one machine.
 
-    A unit that this machine's systemd knows may just not have run yet, so it is left out.
+    Units that this machine's systemd knows are left out: they may not have run yet.
     """
     is_local = settings.directory is None
     unheard = [unit for unit in settings.units if not _is_heard_of(reader, unit)]
@@ -50,7 +50,7 @@ def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
 
 
 def _is_heard_of(reader: JournalReader, unit: str) -> bool:
-    """Return whether there is an entry of a unit, or of any that a glob matches, or a message of systemd about it."""
+    """Return whether the journal has an entry of a unit or glob, or a message of systemd about it."""
     if not is_plain(unit):
         return any(fnmatchcase(one, unit) for name in ("_SYSTEMD_UNIT", "UNIT") for one in reader.values_of(name))
     return any(reader.has_any(fields) for fields in ([unit_field(unit)], matches_about(unit, RUNNING_BY_ID)))
@@ -65,6 +65,6 @@ def _unheard_unit(unit: str, *, is_local: bool) -> str:
 
 
 def _may_come(fields: Iterable[str]) -> bool:
-    """Return whether entries with some fields may still come, because they name a unit that systemd knows."""
+    """Return whether entries with these fields may still come, because they name a unit that systemd knows."""
     units = (value for field, _, value in (one.partition("=") for one in fields) if field == "_SYSTEMD_UNIT")
     return any(map(is_known_unit, units))
