@@ -1,6 +1,6 @@
-"""The access lines of known servers, as a client can shape them: what of a request stands in a line, escaped how.
+"""The access lines of known servers: which parts of a request a line contains, and how they are escaped.
 
-Each format was compared with the lines of the real server, to which hostile requests were sent (tests/security).
+Each format was compared with the lines that the real server logs for hostile requests (tests/security).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class AccessFormat:
     Attributes:
         name: The server, and which of its formats.
         write: Writes the line; several lines if a client can put a line break into it.
-        fields: What stands in a line that a client chooses, as attributes of `Request`.
+        fields: The parts of a line that a client chooses, as attributes of `Request`.
         breaks_lines: Whether a client can put a line break into a line.
 
     """
@@ -80,7 +80,7 @@ FIELD_NAMES = {
 
 
 def _uvicorn(request: Request) -> str:
-    """Write it as uvicorn's access logger does, which trusts X-Forwarded-For from 127.0.0.1 by default."""
+    """Write a request as uvicorn's access logger does, which trusts X-Forwarded-For from 127.0.0.1 by default."""
     client = request.forwarded.rpartition(",")[2].strip()
     if not client:
         client = "127.0.0.1:50000"

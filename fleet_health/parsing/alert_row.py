@@ -1,4 +1,4 @@
-"""A row of `alerts.jsonl`, read back: which alert was given, and when; or the whole of it."""
+"""Reading the rows of `alerts.jsonl`: which alert was sent, and when; or the whole row."""
 
 from __future__ import annotations
 

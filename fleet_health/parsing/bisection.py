@@ -1,8 +1,8 @@
-"""Finding the place in a file of dated lines from which on a time must be read, without reading what is before.
+"""Bisection of a file of dated lines: where to start reading so as to see everything since an instant.
 
-The order of the lines is nearly, not strictly, by time: two uploads may finish in another order than they were
+The lines are nearly, but not strictly, in order of time: two uploads may finish in another order than they were
 stamped, and a clock may be stepped. So a probe goes by the *latest* time in a block of lines rather than by one line,
-and aims `SLACK_US` earlier than asked. Where a probe finds nothing to go by, it decides for reading more.
+and aims `SLACK_US` earlier than asked. If a probe finds no dated line, more is read.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def entry_offset(
     """Find the offset of a line such that all lines before it are dated before `since`.
 
     Args:
-        read_at: Gives up to so many bytes (second) from an offset (first).
+        read_at: Returns the bytes from an offset (first), at most a number of them (second).
         size: The file's size.
-        time_of: Gives a line's time; None if the line is not dated.
-        since: The instant that matters.
+        time_of: Returns the time of a line; None if the line is not dated.
+        since: The instant since which all lines are needed.
 
     """
     if size <= WHOLE_SIZE:

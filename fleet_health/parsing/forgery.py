@@ -1,7 +1,7 @@
 """Tries whether a client's text can satisfy a receiver's patterns for another host.
 
-For each access format that is known, a request of one host is written with a text of another host in each field that a
-client chooses. If the parser then counts anything for another host, the patterns can be forged: whoever may send a
+In each known access format, a request of one host is written with a text about another host in each field that a client
+chooses. If the parser then counts anything for the other host, the patterns can be forged: any client that may send a
 request can end another host's alert, or cause one.
 """
 
@@ -31,8 +31,8 @@ class Forgery:
 
     Attributes:
         pattern: The key of the pattern that it satisfies.
-        format: The server whose line it is.
-        field: What of the request the text was in.
+        format: The server that writes the line, and its format.
+        field: The field of the request that held the text.
         line: The line.
         counted: The host that it is counted for.
 
@@ -64,9 +64,9 @@ def forgeries(
 
 
 def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
-    """Return the formats in which the parser finds an honest request; of a receiver that writes none of them, all.
+    """Return the formats in which the parser finds an honest request; if there are none, all without line breaks.
 
-    Into the line of some servers a client can put a line break, and so a line of any kind. That counts against the
+    Some servers let a client put a line break into their lines, and so add a line of any kind. That counts against the
     patterns only if they read the lines of such a server.
     """
     in_use = [form for form in FORMATS if parser.parse(_written(form, _OWN_REQUESTS[0]), 0)[0]]

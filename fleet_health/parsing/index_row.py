@@ -1,4 +1,4 @@
-"""A row of `index.jsonl`: who uploaded, and when the receiver took it."""
+"""A row of `index.jsonl`: the host that uploaded, and when the receiver accepted the upload."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class IndexParser:
         return uploads, rejections
 
     def _row_behind_torn(self, line: bytes) -> list[Upload]:
-        """Return the row at the end of a line that is none; empty if there is none.
+        """Return the row at the end of a line that is not a row itself; empty if there is none.
 
         A power cut tears the last row, and the next one is appended right behind it. No text of a client is mistaken
         for a row: within a string of JSON the quotation marks of a key are escaped.
@@ -98,8 +98,8 @@ class IndexParser:
     def parse_latest(self, block: bytes, until: Instant) -> tuple[list[Upload], list[Rejection], int]:
         r"""Read a block of whole lines, each ended by `\n`, for each host's latest upload.
 
-        Of a host's rows only the latest need be given, and several times as fast; but if any row of the block is dated
-        after `until`, all are given.
+        This is several times as fast as `parse_block`. If any row of the block is dated after `until`, all rows are
+        returned.
 
         Returns:
             The uploads, what could not be read, and how many rows were read.
@@ -144,11 +144,11 @@ class IndexParser:
         return (latest, count) if latest else None
 
     def _plain_rows(self, lines: bytes) -> list[Any]:
-        """Return the row of each line; nothing if anything at all is odd, in whichever line.
+        """Return the row of each line; an empty list if any line is not a plain row.
 
-        All lines are decoded by one call, which knows no lines: one might hold two rows, and a row go over two. So two
-        nulls are put in place of each line break. They can stand beside each other nowhere within a value. Where there
-        are no others, and a row before each of these pairs, each line is a row.
+        One call decodes all lines and ignores line breaks: a line might hold two rows, and a row might span two lines.
+        So each line break is replaced by two nulls, which cannot be adjacent within a value. If there are no other
+        nulls, and a row before each of these pairs, each line is a row.
         """
         spread = lines.replace(b"\n", _LINE_BREAK)
         count = (len(spread) - len(lines)) // (len(_LINE_BREAK) - 1)
@@ -206,11 +206,11 @@ def is_whole_row(line: bytes) -> bool:
 
 
 def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterator[bytes]:
-    """Return what stands between runs of NUL, which a power cut leaves: the file had grown, but was not filled."""
+    """Return the pieces of lines outside runs of NUL. A power cut leaves such runs: the file had grown unfilled."""
     for line in lines:
         if b"\0" in line:
             rejections.append(rejection("NUL bytes", line))
-            # Of what lies between several runs nobody can say what it was; and a stranger could make it many pieces.
+            # Text between several runs may be anything, and a client could make it many pieces: it is dropped.
             first, _, behind = line.strip(b"\0").partition(b"\0")
             last = behind.rpartition(b"\0")[2]
             yield from (piece for piece in (first, last) if piece)

@@ -2,13 +2,13 @@ r"""A host's name as it stands in a log line, and the name itself.
 
 A host has one name, and every log writes it in its own way. The path and the query of a request are percent-encoded,
 and servers log them like that: uvicorn writes `b%C3%BCro` for `büro`, and `aa%3Abb` for `aa:bb`. JSON escapes
-characters (`\u00fc`), nginx and Apache escape bytes (`\xC3\xBC`). Each of these is undone once and no more: who asks
-for `%2576` uploads as `%76`, and not as `v`.
+characters (`\u00fc`), nginx and Apache escape bytes (`\xC3\xBC`). Each of these is decoded exactly
+once: a request for `%2576` is an upload of `%76`, not of `v`.
 
 A receiver may also keep the name as it stood in the request's path: in its index, and in what it logs itself. Such a
-name is undone as well, if it can be nothing but the encoding of another one.
+name is decoded as well, if it can be nothing but the encoding of another one.
 
-The reverse is a pattern that finds a name in lines, however it is written there.
+The reverse is a pattern that finds a name in lines in any of these encodings.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ def logged_name(line: str, begin: int, end: int) -> str:
 def kept_name(name: str) -> str:
     """Return the name that a receiver keeps, in its index or a message of its own, without the encoding of a URL.
 
-    Only a name that is the encoding of another one and nothing else is undone: each octet that is encoded must be, for
-    it could not stand in a path, and together they are UTF-8. So `b%C3%BCro` is `büro`, but `%76` is no other way to
-    write `v`. Nor is a name that has a `%` of its own: `50%25` may well be what the host calls itself.
+    A name is decoded only if it can be nothing but the encoding of another one: each encoded octet must need the
+    encoding in a path, and the octets must be UTF-8. So `b%C3%BCro` is `büro`, but `%76` is not `v`. A name with a `%`
+    of its own is kept, too: `50%25` may be the host's own name.
     """
     if "%" not in name or not _is_path_segment(name):
         return name

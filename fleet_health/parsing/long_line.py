@@ -1,11 +1,11 @@
-"""A view of a long log line that a pattern can afford to look at, and that no client can use to forge another line.
+"""A shortened view of a long log line: quick to match, and of no use to a client that wants to forge another line.
 
 A client decides how long an access line is: by its path, its query, or a header that the server logs. Looking only at
 the beginning would hide the status at the end, so a client could hide its own refusals behind a long query. Joining the
 beginning and the end as they are would let a client forge a request out of two halves. Therefore:
 
 * Runs without blanks and quotes (a path, a query, a token) are shortened in their middle first. The shortened line is
-  one that the same client could have caused by a shorter request, so nothing is gained by a longer one.
+  one that the same client could have caused by a shorter request, so a longer request gains nothing.
 * If the line is still too long, its beginning and its end are kept. The gap is a word of its own between blanks: no
   request of an anchored pattern reaches across it, for hosts and paths hold no blanks.
 

@@ -73,7 +73,7 @@ class LogParser:
         return observations, rejections
 
     def parse_into(self, observations: _Observations, rejections: list[Rejection], message: bytes, at: Instant) -> None:
-        """Do as `parse` does, and add to two lists: this is done for every entry of a busy receiver."""
+        """Parse a message like `parse`, and append to two lists: it is called for every entry of a busy receiver."""
         if len(message) > MESSAGE_LIMIT:
             rejections.append(rejection("message longer than 1 MiB: the rest is not read", message))
             message = message[:MESSAGE_LIMIT]

@@ -22,7 +22,7 @@ _named = re.compile(
 
 
 def without_secrets(line: str) -> str:
-    """Return a line without query strings, users in URLs, and what stands behind names such as `token=`."""
+    """Return a line without query strings, users in URLs, and values of names such as `token=`."""
     pattern = _query_in_json if line.lstrip()[:1] == "{" else _query
     line = pattern.sub(_cut_query, line)
     line = _user.sub("…@", line)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EXCERPT_LENGTH = 120
-# Secrets are looked for in no more than this: what is cut moves what is behind it into the excerpt.
+# Characters that are searched for secrets: when one is cut, the text behind it moves into the excerpt.
 _LOOKED_AT = 1_000
 
 BLANK_LINE = "blank line"
-"""The reason of a line that holds nothing: it shows nothing of the format of the others."""
+"""The reason of a blank line: it says nothing about the format of other lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class RejectionCount:
     def __init__(self) -> None:
         self.by_reason: Counter[str] = Counter()
         self.latest: dict[str, str] = {}
-        self._dedup_keys: Counter[str] = Counter()
+        self._reported: Counter[str] = Counter()
 
     def add(self, rejections: Iterable[Rejection]) -> None:
         """Count rejections."""
@@ -67,9 +67,9 @@ class RejectionCount:
         self.latest |= other.latest
 
     def news(self) -> list[tuple[str, int, str]]:
-        """Return what has been rejected since this was last asked: reason, count, and the latest excerpt."""
-        fresh = self.by_reason - self._dedup_keys
-        self._dedup_keys = self.by_reason.copy()
+        """Return the rejections since the last call: reason, count, and the latest excerpt."""
+        fresh = self.by_reason - self._reported
+        self._reported = self.by_reason.copy()
         return [(reason, count, self.latest[reason]) for reason, count in fresh.most_common()]
 
     @property
