@@ -340,16 +340,18 @@ async def test_G17_a_file_that_comes_back_to_the_path(site: Site) -> None:
     assert rig.state.read == len(seen)
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.fault(
     "G17", rig="files", says="a mirror of the index: every file in it is a new one, also the rotated ones"
 )
-async def test_G17_a_mirror_that_rotates_counts_nothing_again(site: Site) -> None:
-    """What was read of the file before it was rotated is known in the copy that comes under the rotated name."""
+async def test_G17_a_mirror_that_rotates(site: Site, suffix: str) -> None:
+    """Of the copy under the rotated name only what its file did not hold before is read, also if it is compressed."""
     site.upload("a", "b")
     rig = Rig(site)
     seen = await rig.look()
-    site.upload("c")
-    shutil.copy(site.index, f"{site.index}.1")
+    rows = site.index.read_bytes() + index_row("c", now_us())
+    rotated = site.directory / f"index.jsonl.1{suffix}"
+    rotated.write_bytes(gzip.compress(rows) if suffix else rows)
     (site.directory / "tmp").write_bytes(index_row("d", now_us()))
     (site.directory / "tmp").rename(site.index)
     seen += await rig.look()

@@ -155,7 +155,7 @@ class Tail:
             # Opened before the rotated files are listed: if it is rotated in between, it is recognised among them.
             self._file = self._open()
         except SourceMissing:
-            if not self._take_up_rotated():
+            if not self._take_up_rotated(self._last_place):
                 raise
             self._go_on_with_latest()
             return Block(is_end=not self._left and self._file is None)
@@ -260,7 +260,9 @@ class Tail:
             else:
                 try:
                     content_head = file.content_head()
-                    is_known = file.is_packed and any(map(content_head.startswith, heads))
+                    # A mirror may hold the file that was at the path with more rows than that had, and compressed.
+                    may_hold_more = bool(place.offset and self._last_head) and content_head.startswith(self._last_head)
+                    is_known = file.is_packed and not may_hold_more and any(map(content_head.startswith, heads))
                     if file.is_packed and not is_known:
                         file.begin()
                 except UnpackingError as error:
