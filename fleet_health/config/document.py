@@ -1,4 +1,4 @@
-"""A TOML file, read against the keys that are known in it; every problem is collected, none stops the reading."""
+"""Reads a TOML file by its known keys, and collects all problems instead of stopping at the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which settings are in force, for everybody or for one host, and where each comes from."""
+"""The settings in force, for all hosts or for one, with the origin of each."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ OFF_UNIT = "off: journal.match is configured, and journal.unit is not"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value as it is written, and where it is.
+    """A configured value, and where it comes from.
 
     Attributes:
-        value: As TOML gave it; None if it is off.
+        value: The value in TOML; None if it is off.
         origin: `default`, the file, the override with its number and glob, or `OFF`.
 
     """
@@ -39,12 +39,12 @@ class Setting:
 
     @property
     def written(self) -> str:
-        """The value as TOML, or `off`."""
+        """The value as TOML text, or `off`."""
         return "off" if self.value is None else _written(self.value)
 
 
 def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = None) -> dict[str, Setting]:
-    """Return each setting that has a value, by its key; for a host as the overrides make it.
+    """Return each setting that has a value, by its key; for a host, after the overrides.
 
     The document must be a valid configuration.
     """
@@ -78,7 +78,7 @@ def _written(value: Any) -> str:
 
 
 def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:
-    """Return what the overrides set for a host; of several, as `HostLimits` decides."""
+    """Return the settings of the overrides for a host; if several match, those that `HostLimits` chooses."""
     matching = [
         (Override(glob, dict(_flat({"detectors": entry.get("detectors", {})}))), number)
         for number, entry in enumerate(document.get("overrides", []), start=1)

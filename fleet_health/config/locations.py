@@ -1,4 +1,4 @@
-"""Where the service is found, read from its configuration without the rest, which takes far longer to load."""
+"""Reads where to reach the service, without the rest of the configuration, which takes far longer to load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fleet_health.config.key import Key
 from fleet_health.errors import ConfigError, Problem
 
 DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
-"""The configuration that is read where no other one is named."""
+"""The default configuration file."""
 
 LOCATIONS: dict[str, Key] = {
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
@@ -18,11 +18,11 @@ LOCATIONS: dict[str, Key] = {
     "notify.directory": Key(values.path, "/var/lib/fleet-health-notify"),
     "notify.control": Key(values.path, "/run/fleet-health-notify/control.sock"),
 }
-"""The settings that say where the service listens, and where it and `notify` keep what they must remember."""
+"""The settings for where the service listens, and where it and `notify` keep their state."""
 
 
 def load_location(path: Path | None, key: str) -> Path:
-    """Read one of `LOCATIONS`, whatever else is wrong: a service with an old configuration goes on, and is to be found.
+    """Read one of `LOCATIONS`, even if others are invalid: a service with an older configuration must be reachable.
 
     Args:
         path: The configuration file; None stands for an empty one.

@@ -1,4 +1,4 @@
-"""Whether the matches of a configuration can be met by entries that other users of the machine write."""
+"""Checks whether entries of other users of the machine can satisfy the configured matches."""
 
 from __future__ import annotations
 

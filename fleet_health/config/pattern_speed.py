@@ -1,8 +1,8 @@
-"""A pattern that takes too long on some line is refused before a stranger finds that line.
+"""Refuses patterns that take too long on some lines, before a client sends such a line.
 
-It is tried in a process of its own, for `re` can be interrupted only in the main thread, holds every other thread up
-while it searches, and a configuration is also loaded by the running service. The process is limited by a timer of the
-kernel that counts its own processor time and ends it: neither a busy machine nor the pattern changes that.
+A pattern is tried in a separate process: `re` blocks all threads while it searches, can be interrupted only in the main
+thread, and the running service loads configurations too. A kernel timer of the process's own CPU time ends it, so
+neither a busy machine nor the pattern can extend the limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 from fleet_health.config import receiver_patterns
 from fleet_health.parsing.pattern_sample import samples
 
-# The service looks at 2 KiB of a line. What backtracks, does so on repetition; which one depends on the pattern.
+# The service searches 2 KiB of a line. Patterns backtrack on repeated text; which text depends on the pattern.
 _LENGTH = 2_048
 _BEGINNINGS = (
     "",
@@ -32,7 +32,7 @@ _REPEATED = ("a", "0", " ", "/", "a/", '"', "=", ",", "host=", "a ", "é", "\\",
 
 _LIMIT = 0.2
 _GIVE_UP = 0.5
-# A child that does not even get as far as to try: the machine has other problems, and is not to wait for it.
+# The timeout for a child that does not even start to search: the machine has other problems.
 _PATIENCE = 60
 
 # Imports nothing of ours, so that it starts at once. A search that takes too long ends the process by SIGVTALRM.
@@ -53,12 +53,12 @@ for line in lines:
 
 
 def slowness(pattern: re.Pattern[str]) -> float | None:
-    """Time a pattern on nasty lines: the seconds it takes on the first that is unbearable, or None if none is.
+    """Time a pattern on bad lines; return the seconds on the first line that takes too long, None if no line does.
 
-    The defaults are not tried here, but in the tests: to load them starts no process.
+    The defaults are not tried here but in the tests, so that loading them starts no process.
 
     Raises:
-        ValueError: It could not be tried; the message says why.
+        ValueError: The pattern could not be tried; the message contains the reason.
 
     """
     text = pattern.pattern
@@ -87,7 +87,7 @@ def tried(text: str) -> float | None:
 
 
 def _nasty_lines(text: str) -> list[str]:
-    """Write lines of repetition, also behind beginnings of what the pattern itself matches."""
+    """Return lines of repeated text, some of them after a beginning that the pattern matches."""
     pattern, own = re.compile(text), []
     for sample in samples(pattern, {}):
         if found := pattern.search(sample):

@@ -1,4 +1,4 @@
-"""Whether the patterns of a configuration can be satisfied by text that a client chose."""
+"""Checks whether text that a client chooses can satisfy the configured patterns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _tried(
 
 
 def warnings(settings: JournalSettings) -> Iterator[str]:
-    """Write a warning for each pattern that can be forged, with one line that does it; no warning if none can."""
+    """Return a warning for each pattern that can be forged, with a forged line."""
     found = forgeable(settings)
     for pattern in dict.fromkeys(one.pattern for one in found):
         of_pattern = [one for one in found if one.pattern == pattern]

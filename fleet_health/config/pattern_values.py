@@ -1,4 +1,4 @@
-"""The kinds of value that take more to read: patterns of lines, and texts in which something is filled in."""
+"""Readers of patterns of lines and of texts with placeholders."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Recognizing that a process is dying: it has been killed or has ended, and the kernel waits for a thread of it.
+"""Recognises a dying process: it was killed or has exited, and the kernel waits for one of its threads.
 
-A thread that waits for a dead disk cannot be ended. Until it returns, its process keeps what it had open, locks among
-it, and will do nothing more with them.
+A thread that waits for a dead disk cannot be ended. Until it returns, the process keeps its open files and locks, but
+does nothing more with them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _KILLED = 1 << (signal.SIGKILL - 1)
 
 
 def is_dying(pid: int) -> bool:
-    """Return whether a process is dying; False if it has ended, or cannot be seen."""
+    """Return whether a process is dying; False if it has ended, or its state cannot be read."""
     try:
         status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
     except OSError:
@@ -22,7 +22,7 @@ def is_dying(pid: int) -> bool:
 
 
 def is_dying_by(status: dict[str, str]) -> bool:
-    """Return whether a process is dying, by its proc_pid_status(5).
+    """Return whether a process is dying, given its proc_pid_status(5).
 
     Its first thread has ended, and others have not (`Z`, `X`); or SIGKILL is pending; or it waits for its threads to
     end before it dumps core.

@@ -1,4 +1,4 @@
-"""Waiting for a lock that another process keeps, though not for ever."""
+"""Waits for a lock that another process holds, with a timeout."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 5.0
-"""How long a lock is waited for, in seconds."""
+"""How long to wait for a lock, in seconds."""
 
 _TRY_EVERY_S = 0.05
 
 
 def wait_for_lock(take: Callable[[], bool], path: Path) -> None:
-    """Try to take a lock until it is taken.
+    """Retry to take a lock until that succeeds.
 
     Args:
         take: Tries to take it; returns whether it is taken.

@@ -1,8 +1,8 @@
-"""Reading compressed files: from their begin on, in pieces, with a bound on memory and on what may come out.
+"""Reads compressed files from the start, in pieces, with limits on memory and on the uncompressed size.
 
-gzip and bzip2 are in Python's library; for xz and zstd the program of that name is run, which reads from the open file
-and writes to a pipe. So nothing is ever written to a disk. Files of other programs are recognized, so that they are not
-taken for lines.
+gzip and bzip2 are read by Python's library; for xz and zstd, the program of that name reads the open file and writes to
+a pipe. Nothing is written to a disk. Other compression formats are recognised, so that such files are not read as
+lines.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "xz": ("--decompress", "--stdout", "--quiet", "--memlimit-decompress=128MiB"),
     "zstd": ("--decompress", "--stdout", "--quiet", "--memory=128MB"),
 }
-# Rows compress to a tenth, or a thirtieth. What holds more than this is no log but a trap.
+# Rows compress to a tenth or a thirtieth. A file with a higher ratio is not a log but a decompression bomb.
 _MOST_TIMES = 200
 _ALWAYS_ALLOWED = 256 << 20
 _PIECE = 1 << 20
@@ -48,13 +48,13 @@ class UnpackingError(OSError):
 
 
 def packing_of(fd: int) -> str:
-    """Return by what an open file was compressed, such as `gzip`, also if it cannot be read; empty if it was not."""
+    """Return the compression of an open file, such as `gzip`, even if it is not supported; empty if there is none."""
     head = os.pread(fd, max(map(len, _MAGIC)), 0)
     return next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), "")
 
 
 class Unpacked:
-    """The content of an open compressed file, which is best read onwards. The file stays the caller's."""
+    """The content of an open compressed file, for reading forwards. The caller keeps and closes the file."""
 
     def __init__(self, fd: int, packing: str) -> None:
         self._fd = fd
@@ -62,11 +62,11 @@ class Unpacked:
         self._stream: IO[bytes] | None = None
         self._program: subprocess.Popen[bytes] | None = None
         self._buffer = b""
-        self._begin = 0  # the offset of what the buffer begins with
+        self._begin = 0  # the offset of the buffer's first byte
         self._limit = max(_ALWAYS_ALLOWED, _MOST_TIMES * os.fstat(fd).st_size)
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """Return a number of bytes from an offset, fewer only at the end. Going back starts again from the beginning.
+        """Return `count` bytes from an offset, fewer only at the end. Going back decompresses from the start again.
 
         Raises:
             UnpackingError: The content cannot be had so far.
@@ -85,7 +85,7 @@ class Unpacked:
         return self._buffer[:count]
 
     def lines(self, limit: int) -> Iterator[bytes]:
-        """Return each line, without its newline; of one that is longer than a limit, only its end.
+        """Yield each line without its newline; of a line longer than the limit, only the end.
 
         Raises:
             UnpackingError: The content cannot be had so far.

@@ -1,4 +1,4 @@
-"""What two replays of the same stretch of time differ in."""
+"""Compares two replays of the same stretch of time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FOREVER = 1 << 63
 
 
 class Change(NamedTuple):
-    """An incident that both have, but not alike: at another time, in several pieces, notified more often or less.
+    """An incident in both replays that differs: in its times, its number of pieces, or its notifications.
 
     Attributes:
-        old: As the old one has it, in order of time.
-        new: As the new one has it, likewise.
+        old: Its episodes in the old replay, in order of time.
+        new: Its episodes in the new replay, in order of time.
 
     """
 
@@ -28,12 +28,12 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs, each by opening, host and symptom.
+    """The differences between two replays, each list in order of opening, host and symptom.
 
     Attributes:
-        added: The new one's episodes at no time of which the old one has one of the same host and symptom.
-        gone: The same the other way round.
-        changed: What both have, but not alike.
+        added: The new replay's episodes that overlap none of the same host and symptom in the old replay.
+        gone: The old replay's episodes that overlap none of the same host and symptom in the new replay.
+        changed: The incidents in both replays that differ.
 
     """
 
@@ -53,10 +53,10 @@ def difference(old: Iterable[Episode], new: Iterable[Episode]) -> Difference:
 
 
 def _overlapping(old: Iterable[Episode], new: Iterable[Episode]) -> Iterator[Change]:
-    """Put together what overlaps, of one host and symptom.
+    """Group overlapping episodes of one host and symptom.
 
-    One episode may meet several of the other side, and one of these another again: all of them are one fault, or the
-    reader would have to find out that three lines are about the same.
+    An episode may overlap several of the other replay, and one of these another again. All of them are one fault, so
+    they are reported in one line.
     """
     sides = [(episode, False) for episode in old] + [(episode, True) for episode in new]
     together: list[tuple[Episode, bool]] = []
@@ -65,7 +65,7 @@ def _overlapping(old: Iterable[Episode], new: Iterable[Episode]) -> Iterator[Cha
         if together and ((episode.host, episode.symptom) != pair or episode.opened_at >= until):
             yield _parted(together)
             together = []
-        # At its end it is over; and what has none stands beyond the last tick.
+        # An episode excludes its end; one without an end lasts beyond the last tick.
         end = _FOREVER if episode.ended_at is None else episode.ended_at
         until = max(until, end) if together else end
         pair = episode.host, episode.symptom
@@ -86,5 +86,5 @@ def _order(episode: Episode) -> tuple[int, str, str]:
 
 
 def _looks(episodes: Iterable[Episode]) -> list[tuple[int, int | None, int]]:
-    """Return what is compared. Not the details: they name limits, and would differ wherever one was changed."""
+    """Return the values to compare. Details are left out: they name limits, and differ wherever a limit was changed."""
     return [(episode.opened_at, episode.ended_at, episode.alerts) for episode in episodes]

@@ -1,6 +1,6 @@
-"""Doing something beside what we do, on another processor: in a process of its own, forked from us.
+"""Runs work in parallel, in forked processes.
 
-Only for commands, which have one thread: a process with several must not be forked.
+Only for commands, which have one thread: a process with several threads must not be forked.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ T = TypeVar("T")
 
 
 def processors() -> int:
-    """Return how many processors we may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 class Beside(Generic[T]):
-    """Does some work, from now on. Files that are open now are shared with it, and so are their offsets.
+    """Work that a forked process does from the creation of this object on. Open files and their offsets are shared.
 
     Raises:
-        ProcessFailed: It cannot be begun.
+        ProcessFailed: The process cannot be started.
 
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
         context = get_context("fork")
-        # An interrupt is meant for this process, which then ends the other one: that one needs no handler.
+        # An interrupt is handled by the parent, which then ends this process.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._connection, theirs = context.Pipe(duplex=False)
@@ -47,7 +47,7 @@ class Beside(Generic[T]):
         theirs.close()
 
     def result(self) -> T:
-        """Wait for what the work gives; raises what it raised, or ProcessFailed."""
+        """Wait for the work and return its result; raise its exception, or ProcessFailed if the process ended."""
         try:
             is_done, outcome = self._connection.recv()
         except EOFError:

@@ -1,7 +1,7 @@
-"""The past as both sources show it, in order of time: for who goes through it again.
+"""The past observations of both sources, in order of time, for a replay.
 
-It is read once, the journal in two halves, each source by a process of its own where there are processors for that; and
-then it can be gone through from any instant on, by several processes at a time.
+They are read once, the index and each half of the journal by a separate process if there are enough processors. Then
+several processes at a time can iterate over them, from any instant on.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fleet_health.model.pauses import Skip
     from fleet_health.replay.time_order import Item
 
-# A host's number and what was observed of it share a number: the lower bits hold a status, or one of these.
+# A host's number and an observation of it are one integer: the lower bits hold a status, or one of these.
 _KIND_BITS = 10
 _UPLOAD, _UNSTAMPED, _STARTED, _STOPPED = range(4)
 
@@ -49,15 +49,15 @@ class Part:
     """A stretch of one source.
 
     Attributes:
-        order: Holds what was observed.
-        numbers: Host -> its number; in that order.
-        states: When the unit started (1) or stopped (0), each as twice the instant and that.
-        coverage: What the source shows of it, and what not.
-        rejections: What could not be read.
-        last_at: The journal's last entry, or since when it was read.
-        first_at: The journal's first entry; None if there is none.
-        unread: The rotated files that could not be read, or not to their end, each with the reason.
-        skips: Over which time the clock was set ahead, as the journal shows.
+        order: The observations, encoded.
+        numbers: Host -> its number; in order of the numbers.
+        states: The starts (1) and stops (0) of the unit, each as twice the instant plus that figure.
+        coverage: What the source shows of the stretch, and its gaps.
+        rejections: The rejected entries or rows.
+        last_at: The time of the journal's last entry; without entries, the start of reading.
+        first_at: The time of the journal's first entry; None if there is none.
+        unread: Path -> reason, for each rotated file that could not be read to its end.
+        skips: The stretches over which the clock was set ahead, according to the journal.
         receiver: The name of the receiver, if there are several.
 
     """
@@ -76,7 +76,7 @@ class Part:
     def read_index(
         self, settings: IndexSettings, span: tuple[Instant, Instant], present: Present, on_progress: OnProgress
     ) -> Part:
-        """Read the rows of the index; raises SourceUnavailable."""
+        """Read the rows of the index; raise SourceUnavailable if that fails."""
         since, until = span
 
         def deliver(uploads: Iterable[Upload]) -> None:
@@ -101,7 +101,7 @@ class Part:
         on_progress: OnProgress,
         states_since: Instant | None = None,
     ) -> Part:
-        """Read the journal's entries; raises SourceUnavailable."""
+        """Read the journal's entries; raise SourceUnavailable if that fails."""
 
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
@@ -112,12 +112,12 @@ class Part:
         return self
 
     def read_accepted(self, settings: JournalSettings, since: Instant, until: Instant) -> Part:
-        """Read the accepted uploads that the journal shows before the begin; raises SourceUnavailable."""
+        """Read the accepted uploads in the journal before the begin; raise SourceUnavailable if that fails."""
         self._add([(one.at, self._encoded(one)) for one in read_accepted(settings, since, until)], _show_nothing)
         return self
 
     def adopt(self, other: Part) -> None:
-        """Become what another process has made of this one."""
+        """Take over the part as another process has filled it."""
         self.order.adopt(other.order)
         self.numbers, self.states = other.numbers, other.states
         self.first_at, self.last_at = other.first_at, other.last_at
@@ -125,9 +125,9 @@ class Part:
         self.skips = other.skips
 
     def follow_on(self, before: Part, begin: Instant) -> None:
-        """Continue where the part before ends: what is missing from the beginning is missing since its last entry.
+        """Continue the part before: a gap at the start of this part begins at the last entry of that one.
 
-        What is known of the source is then known of both.
+        Coverage that concerns the source as a whole is merged.
         """
         gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
         share = before.coverage.share.followed_by(self.coverage.share)
@@ -145,7 +145,7 @@ class Part:
         )
 
     def since(self, at: Instant) -> Iterator[Observed]:
-        """Return what was observed from an instant on, and before it systemd's latest word till then."""
+        """Yield the latest state of the unit at an instant, then the observations from that instant on."""
         receiver, states = self.receiver, sorted(self.states)
         if place := bisect_left(states, 2 * at):
             latest = states[place - 1]
@@ -181,10 +181,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What is known at present about rows that are dated ahead of the clock.
+    """The present, for dating rows that are ahead of the clock.
 
     Attributes:
-        now: What the clock shows; unless it is given, no row is ahead of it.
+        now: The present time; by default, no row is ahead of it.
         dates: Dates the rows of an index.
 
     """
@@ -195,7 +195,7 @@ class Present:
 
 @dataclass
 class Past:
-    """What was observed between two instants, and as far back as is asked for.
+    """The observations between two instants, and of a lookback before them.
 
     Attributes:
         run_length: How many observations are sorted at a time; None for as many as is usual.
@@ -227,16 +227,16 @@ class Past:
         return {host for part in self.parts for host in part.numbers}
 
     def uploaders(self) -> frozenset[str]:
-        """Return every host that an index has a row of."""
+        """Return every host with a row in an index."""
         return frozenset(self._uploaders)
 
     def states(self) -> Iterator[UnitState]:
-        """Return systemd's words on the receivers' units, in order."""
+        """Yield the states of the receivers' units, in order of time."""
         for state in sorted(state for part in self.parts for state in part.states):
             yield UnitState(state // 2, bool(state % 2))
 
     def since(self, at: Instant) -> Iterator[Observed]:
-        """Return what was observed from an instant on, in order of time, and before it systemd's latest words."""
+        """Yield the latest states of the units at an instant, then the observations from it on, in order of time."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
 
     def read(
@@ -250,7 +250,7 @@ class Past:
         present: Present | None = None,
         rows_since: Instant | None = None,
     ) -> None:
-        """Read both sources of a receiver; of several, one after the other.
+        """Read both sources of a receiver. Call this for one receiver after another.
 
         Args:
             receiver: Where its index and its journal are.
@@ -299,7 +299,7 @@ class Past:
 
 
 def _show_nothing(_at: Instant) -> None:
-    """Who works beside another leaves it to that one to say how far he is."""
+    """Report no progress, in a process beside the one that reports it."""
 
 
 def _at(one: Observed) -> Instant:

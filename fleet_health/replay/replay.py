@@ -1,4 +1,4 @@
-"""Going through the past again, tick by tick: the same evaluation, at the instants at which it would have been made."""
+"""Replays the past tick by tick: the same evaluations, at the instants at which the service would have made them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Watched:
     """The receivers and rules of a replay.
 
     Attributes:
-        rules: By what the fleet is evaluated.
+        rules: The rules by which the fleet is evaluated.
         mute_windows: When alerts are suppressed.
         host_limit: How many hosts are watched.
         expected: The names and globs of the hosts that are expected.
         receivers: The names of the receivers, if there are several.
-        skips: Over which time the clock was set ahead.
+        skips: The stretches over which the clock was set ahead.
         shutdowns: When the machine was off or asleep, as far as that is known.
 
     """
@@ -69,20 +69,20 @@ class _Open:
     decision: Decision | None = None
 
     def note(self, decision: Decision) -> None:
-        """Remember why it is not notified. That it is seen to end does not say why it was not before."""
+        """Record why the incident is not notified; that it is recovering does not replace an earlier reason."""
         if decision.action is Action.NONE and (self.decision is None or decision.reason is not Reason.RECOVERING):
             self.decision = decision
 
 
 @dataclass
 class Replay:
-    """What comes of the evaluations of a stretch of time.
+    """The incidents and alerts that result from the evaluations of a stretch of time.
 
     Attributes:
-        watched: What is watched, and by which rules.
-        episodes: What has come and gone so far, in the order in which it ended: the incidents, and as one of symptom
-            `flapping` how long a host was notified to flap.
-        alerts: How many alerts would have been given so far.
+        watched: The receivers and rules.
+        episodes: The ended incidents so far, in order of their ends; and with symptom `flapping`, the stretches over
+            which a host was notified as flapping.
+        alerts: How many alerts would have been sent so far.
         failures: Symptom -> the first error of its detector.
 
     """
@@ -110,17 +110,17 @@ class Replay:
 
     @property
     def decisions(self) -> Sequence[Decision]:
-        """What the latest evaluation decided."""
+        """The decisions of the latest evaluation."""
         return self._engine.decisions
 
     def finish(self) -> None:
-        """Note that the last evaluation was taken: what stands has no end."""
+        """End the replay: incidents that are still open become episodes without an end."""
         self.episodes += [_episode(pair, one, None) for pair, one in (self._open | self._flapping).items()]
         self._open.clear()
         self._flapping.clear()
 
     def take(self, evaluation: Evaluation) -> None:
-        """Note what an evaluation leads to; each must come, in order."""
+        """Apply an evaluation. Call this for each, in order."""
         incidents = self._engine.incidents
         for failure in evaluation.failures:
             self.failures.setdefault(failure.symptom, failure.error)
@@ -136,7 +136,7 @@ class Replay:
         self._note(outcome, evaluation.at)
 
     def _note(self, outcome: Outcome, at: Instant) -> None:
-        """Note what was notified, and of what was not, why."""
+        """Record which incidents were notified, and why the others were not."""
         for alert in outcome.alerts:
             finding = alert.finding
             pair = (finding.host, finding.symptom)
@@ -153,7 +153,7 @@ class Replay:
                 self.episodes.append(_episode((notice.host, notice.symptom), settled, at))
 
     def suppressions(self, now: Instant) -> Suppressions:
-        """Return what the mute windows suppress; which silences there were is not known."""
+        """Return the suppressions by mute windows. Past silences are not known."""
         active = [window for window in self.watched.mute_windows if window.is_active(now)]
 
         def suppression(host: str, _symptom: str, _opened_at: Instant | None) -> Suppression | None:
@@ -182,15 +182,14 @@ def evaluated(
     """Evaluate at each tick after a begin, up to an end, included.
 
     Args:
-        watched: What is watched, and by which rules.
-        coverage: What each source of each receiver shows, and what not.
-        observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
+        watched: The receivers and rules.
+        coverage: The coverage of each source of each receiver.
+        observed: The observations in order of time, starting before the begin by the lookback of the detectors.
         span: The begin and the end.
-        state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
-        uploaders: The hosts of which the index has a row anywhere in what was read. They are known from the begin, in
-            whatever spans the past is evaluated; an open incident protects no stranger, for another span does not know
-            it.
-        watched_since: From when on hosts are watched; what was observed before that only shows their rhythms.
+        state: Called before each evaluation; returns the incidents that are or may be open, and the lost hosts.
+        uploaders: The hosts with a row anywhere in the index as read. They are known from the begin, so that the result
+            does not depend on the spans. An open incident does not make a host known: other spans do not know it.
+        watched_since: Since when hosts are watched; older observations only show their rhythms.
 
     """
     since, until = span
@@ -208,7 +207,7 @@ def evaluated(
 
     def evaluate(now: Instant) -> Evaluation:
         feed.record()
-        # A gap is known from the message on that reports it, and who begins to read here knows no earlier begin of it.
+        # A gap is known since the message that reports it, and a reader that starts here knows no earlier begin.
         since = now - lookback.traffic_us
         known: list[Coverage] = []
         for one, in_order in zip(coverage, gaps_in_order, strict=True):
@@ -243,12 +242,12 @@ def _empty_fleet(watched: Watched, *, is_learning: bool) -> Fleet:
 
 @dataclass
 class _Feed:
-    """Records what was observed in a fleet, in the batches of an evaluation.
+    """Records observations in a fleet, in one batch for each evaluation.
 
     Attributes:
         fleet: The fleet.
-        watched_since: What was observed before this only shows the rhythms of the hosts.
-        uploaders: The hosts that an index shows.
+        watched_since: Since when hosts are watched; older observations only show their rhythms.
+        uploaders: The hosts with a row in an index.
 
     """
 
@@ -259,7 +258,7 @@ class _Feed:
     _logged: dict[str, list[Response | Unstamped | UnitState]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, at: Instant, receiver: str, one: Observation | UnitState) -> None:
-        """Take an observation of a receiver, to be recorded before the next evaluation."""
+        """Queue an observation of a receiver for the next evaluation."""
         if at < self.watched_since and not isinstance(one, UnitState):
             self._learn(one)
         elif isinstance(one, Upload):
@@ -268,7 +267,7 @@ class _Feed:
             self._logged[receiver].append(one)
 
     def record(self) -> None:
-        """Record what was taken."""
+        """Record the queued observations."""
         for name, batch in self._uploads.items():
             self.fleet.record_uploads(name, batch)
         for name, entries in self._logged.items():

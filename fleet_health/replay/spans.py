@@ -1,7 +1,7 @@
-"""Evaluating the past in several spans at a time, each by a process of its own, as if one had evaluated all of it.
+"""Evaluates several spans of the past in parallel processes, with the same result as a single process.
 
-What a detector finds depends on what was observed alone, and that is there for everybody. What is open depends on what
-was found before; so only what comes of the findings is gone through from the begin to the end, by one.
+Findings depend only on observations, which all processes share. Incidents depend on earlier findings, so one process
+takes all findings in order, from the begin to the end.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ _OF_HOSTS = frozenset(spec.symptom for spec in DETECTORS if spec.subject is Subj
 
 
 def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, spans: int) -> Iterator[Evaluation]:
-    """Evaluate at each tick, in order, and let the replay take what is found.
+    """Evaluate at each tick; pass the evaluations to a replay in order.
 
     Args:
-        past: What was observed.
-        replay: What comes of it. If hosts are expected there must be but one span, for then it matters who is lost.
+        past: The observations.
+        replay: Takes the evaluations. If hosts are expected there must be only one span, as findings then depend on
+            which hosts are lost.
         since: The begin.
         until: The end, included.
-        spans: In how many spans at a time.
+        spans: How many spans to evaluate in parallel.
 
     """
     first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
-    # Before we begin, so that they work meanwhile.
+    # Started first, so that they run in parallel with ours.
     evaluating = [_Span(past, replay, span) for span in others]
     watched_since, observed = _observed(past, replay, first[0])
     evaluating_now = evaluated(
@@ -63,7 +64,7 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
 
 
 class _Span:
-    """A span that another process evaluates. Its evaluations wait in a file until we have come so far."""
+    """A span that another process evaluates. Its evaluations are kept in a file until it is their turn."""
 
     def __init__(self, past: Past, replay: Replay, span: tuple[Instant, Instant]) -> None:
         with room_to_work():
@@ -71,7 +72,7 @@ class _Span:
         self._work = Beside(lambda: _evaluate(past, replay, span, self._file.fileno()))
 
     def evaluations(self) -> Iterator[Evaluation]:
-        """Return what was found at each tick."""
+        """Yield the evaluation of each tick."""
         count = self._work.result()
         with self._file as file:
             file.seek(0)
@@ -80,7 +81,7 @@ class _Span:
 
 
 def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
-    """Evaluate a span, and write what is found; return the number of ticks."""
+    """Evaluate a span, and write its evaluations; return the number of ticks."""
     rules, count = replay.watched.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
     of_no_host = rules.scope.general or frozenset(product((EVERY_HOST,), symptoms))
@@ -105,7 +106,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
 
 
 def _portable(evaluation: Evaluation) -> Evaluation:
-    """Return an evaluation that can be handed over: an error may hold anything, so it is put into words."""
+    """Return an evaluation that can be pickled: errors may refer to anything, so they are reduced to text."""
     if not evaluation.failures:
         return evaluation
     failures = tuple(DetectorFailure(one.symptom, RuntimeError(repr(one.error))) for one in evaluation.failures)
@@ -113,7 +114,7 @@ def _portable(evaluation: Evaluation) -> Evaluation:
 
 
 def _observed(past: Past, replay: Replay, at: Instant) -> tuple[Instant, Iterator[Observed]]:
-    """Return from when on the past is watched to evaluate from an instant, and all of it that must be known."""
+    """Return since when hosts are watched to evaluate from an instant, and since when observations are needed."""
     rules = replay.watched.rules
     lookback = lookback_of(rules.detectors)
     watched_since = min(rules.reading_begins_at(past.states(), at), at - lookback.traffic_us)

@@ -1,8 +1,7 @@
-"""Which limits would have suited the hosts of the past better. Pure.
+"""Suggests limits that would have suited hosts better in the past. Pure.
 
-A host whose usual intervals are longer than its limit is alerted though nothing is wrong. What is suggested for it is
-the schedule that it keeps to, if that is one by the day or the week; else a limit as long as one that is learned would
-have been: see `model.cadence`.
+If the usual intervals of a host are longer than its limit, it causes alerts although nothing is wrong. The suggestion
+is the daily or weekly schedule that it keeps to, or else a limit as long as a learned one: see `model.cadence`.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ if TYPE_CHECKING:
     from fleet_health.replay.timeline import Episode
 
 _MINUTE_US, _HALF_A_DAY_US = HOUR_US // 60, 12 * HOUR_US
-# A host with this many short intervals for each long one has hours in which it uploads all the time.
+# A host with this many short intervals for each long one uploads continuously at some hours.
 _SHORT_FOR_LONG = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What would suit a host.
+    """A setting that would suit a host.
 
     Attributes:
         host: The host.
-        key: The setting.
-        value: Its value, as it is written.
+        key: The key of the setting.
+        value: Its value, as written in a configuration.
         usual_us: The longest usual interval between its uploads, in microseconds.
         intervals: How many of its intervals were longer than its limit.
 
@@ -49,12 +48,12 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Backtest:
-    """What a suggestion would have changed.
+    """The effect that a suggestion would have had.
 
     Attributes:
-        before: How many incidents of silence the host had by the settings in force, of those that were notified.
+        before: How many notified incidents of silence the host had with the settings in force.
         after: How many it would have had.
-        later: By how much each of those that remain would have opened later, in microseconds.
+        later: For each remaining incident, how much later it would have opened, in microseconds.
 
     """
 
@@ -64,12 +63,12 @@ class Backtest:
 
 
 def suggestions(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[Suggestion]:
-    """Return what would suit those of some hosts whose limit does not fit, in the order of their names.
+    """Return suggestions for the hosts whose limit does not fit, in order of their names.
 
     Args:
-        cadence: Their rhythms.
+        cadence: The hosts' rhythms.
         hosts: The hosts.
-        limits_of: Returns the limits in force for a host. A limit that is learned, or a schedule, fits.
+        limits_of: Returns the limits in force for a host. A learned limit or a schedule always fits.
 
     """
     outages, found = cadence.outages(), list[Suggestion]()
@@ -82,7 +81,7 @@ def suggestions(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str
         if usual_us is None or usual_us <= limits.after_us:
             continue
         limit_us = limit_by(usual_us)
-        # A fixed limit as long as a night hides every fault of the day, and none may be longer than the lookback.
+        # A fixed limit as long as a night would hide all faults of a day, and no limit may be longer than the lookback.
         is_mixed = len(intervals) * _SHORT_FOR_LONG < rhythm.bits.bit_count() - 1
         schedule = kept_schedule(rhythm) if usual_us > _HALF_A_DAY_US else None
         if schedule is not None:
@@ -96,7 +95,7 @@ def suggestions(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str
 
 
 def too_new(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[str]:
-    """Return those of some hosts with a fixed limit that are known for too short a time to suggest another one."""
+    """Return the hosts with a fixed limit that are known for too short a time for a suggestion."""
     return [
         host
         for host in hosts
@@ -107,7 +106,7 @@ def too_new(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], S
 
 
 def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> Backtest:
-    """Compare what two replays of the same stretch of time found of the silence of a host."""
+    """Compare a host's incidents of silence in two replays of the same stretch of time."""
     old, new = (
         [one for one in episodes if (one.host, one.symptom) == (host, silent.SYMPTOM) and one.alerts]
         for episodes in (before, after)
@@ -117,7 +116,7 @@ def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> 
 
 
 def _same(one: Episode, others: Iterable[Episode]) -> Episode | None:
-    """Return the incident that was open when another one opened; None if none was."""
+    """Return the incident that was open when another opened; None if there was none."""
     return next(
         (
             other
@@ -129,7 +128,7 @@ def _same(one: Episode, others: Iterable[Episode]) -> Episode | None:
 
 
 def _written(limit_us: int) -> str:
-    """Write a limit that is no shorter, in whole quarters of an hour, or hours where it is long."""
+    """Return a limit as text, rounded up to whole quarters of an hour, or to hours if it is long."""
     step_us = HOUR_US if limit_us > 6 * HOUR_US else 15 * _MINUTE_US
     minutes = -(-limit_us // step_us) * step_us // _MINUTE_US
     hours, minutes = divmod(minutes, 60)

@@ -1,4 +1,4 @@
-"""What may be open, for who evaluates a stretch of time and does not know what was open before it."""
+"""The incidents that may be open, for evaluating a span without knowing what was open before it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 class Suspects:
-    """Begins with everything that could be open, and lets go of what has been over for long enough to have ended.
+    """Begins with every incident that could be open, and removes those that have been over for long enough to be ended.
 
-    So each evaluation says of what is open, and of some that is not, whether it is over: as good as to say it of what
-    is open alone, for of anything else nobody asks. Over is what a fact says that is newer than when it can have opened
-    or was found last; any older one might not end what is open.
+    So each evaluation tells of all open incidents, and of some that are not open, whether they are over. The surplus is
+    harmless, because nothing asks for it. An incident counts as over only by a fact that is newer than the time at
+    which it may have opened or was last found; an older fact need not end it.
     """
 
     def __init__(self, pairs: Iterable[Pair], begin: Instant, proof_us: int, margin_us: int) -> None:
-        """Take what could be open.
+        """Take the incidents that could be open.
 
         Args:
-            pairs: All of it.
-            begin: Since when nothing has opened but what is found.
-            proof_us: For how long an incident must be over to end, if an evaluation does not say longer.
-            margin_us: How much longer it may take to be surely seen to end.
+            pairs: All incidents that could be open.
+            begin: The instant since which only incidents with a finding have opened.
+            proof_us: How long an incident must be over to end, in microseconds; an evaluation may require longer.
+            margin_us: How much longer to keep it, in microseconds, until it has certainly ended.
 
         """
         self._over_since: dict[Pair, Instant | None] = dict.fromkeys(pairs)
@@ -39,11 +39,11 @@ class Suspects:
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """What may be open."""
+        """The incidents that may be open."""
         return tuple(self._over_since)
 
     def take(self, evaluation: Evaluation) -> None:
-        """Record an evaluation, and of each that follows on it."""
+        """Record an evaluation. Call this for each, in order."""
         over_since: dict[Pair, Instant | None] = {}
         for pair, since in self._over_since.items():
             if pair in evaluation.forgotten and pair not in evaluation.over:

@@ -1,7 +1,7 @@
-"""Putting observations in order of time, however many there are, in memory that does not grow with their number.
+"""Sorts any number of observations by time, in memory that does not grow with their number.
 
-They come nearly in order. What is collected is sorted in runs, each of which goes to a temporary file; runs that follow
-on each other are one chain, and the chains, mostly one for each source, are merged.
+They arrive nearly in order. They are sorted in runs, which are written to a temporary file. Runs that follow on each
+other form a chain, and the chains, mostly one for each source, are merged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 Item: TypeAlias = tuple[int, int]
-"""An instant, and a number that stands for what was observed then."""
+"""An instant, and a number that encodes the observation."""
 
 _RUN = 100_000
 _BLOCK = 4_096
@@ -36,7 +36,7 @@ class _Chain:
 
     Attributes:
         last_at: The instant of the last item.
-        runs: Where each lies in the file, its length, and the instant of its last item.
+        runs: The offset of each run in the file, its length, and the instant of its last item.
 
     """
 
@@ -45,10 +45,10 @@ class _Chain:
 
 
 class TimeOrder:
-    """Takes numbers with their instants in any order, and gives them back in order of time; equal ones as they came.
+    """Takes items in any order, and returns them in order of time; items of one instant stay in the order of arrival.
 
     Raises:
-        ScratchUnavailable: To begin with, or when something is added: there is no room.
+        ScratchUnavailable: On creation, or when items are added: the disk is full.
 
     """
 
@@ -64,17 +64,17 @@ class TimeOrder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # what there was no room for is tried once more
+        with suppress(OSError):  # closing retries the write that failed
             self._file.close()
 
     def add(self, items: list[Item]) -> None:
-        """Take some items."""
+        """Add items."""
         self._run += items
         if len(self._run) >= self._run_length:
             self.flush()
 
     def flush(self) -> None:
-        """End the run, so that what comes next, from another source, does not disturb its order."""
+        """End the run, so that items of another source do not disturb its order."""
         if not self._run:
             return
         run, self._run = self._run, []
@@ -98,7 +98,7 @@ class TimeOrder:
         return self.since(None)
 
     def since(self, at: Instant | None) -> Iterator[Item]:
-        """Return the items from an instant on; all of them for None. Several processes may do so at a time."""
+        """Return the items from an instant on, or all for None. Several processes may do so at a time."""
         self.flush()
         if len(self._chains) == 1:
             return self._read(self._chains[0], at)
@@ -112,7 +112,7 @@ class TimeOrder:
         self._chains, self._size = state
 
     def adopt(self, other: TimeOrder) -> None:
-        """Take over what another process has filled our file with, as it has come from there; ours must be empty."""
+        """Take over the runs that another process has written to the shared file; this object must be empty."""
         self._chains, self._size = other._chains, other._size
 
     def _read(self, chain: _Chain, since: Instant | None) -> Iterator[Item]:

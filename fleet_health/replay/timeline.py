@@ -1,6 +1,6 @@
-"""A stretch of the past, summed up: what each host did in each of a fixed number of bins, and the incidents in it.
+"""A summary of a stretch of the past: the counts of each host in a fixed number of bins, and the incidents.
 
-Its size goes by the number of hosts and bins, not by how much happened.
+Its size depends on the number of hosts and bins, not on the number of observations.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ KINDS = ("uploads", "accepted", "client_errors", "server_errors", "unstamped")
 """What is counted: rows of the index; responses of 2xx, 4xx and 5xx; refusals because of a missing code stamp."""
 
 KIND_BY_CLASS = {SUCCESS: "accepted", CLIENT_ERROR: "client_errors", SERVER_ERROR: "server_errors"}
-"""Class of an HTTP status -> what it is counted as."""
+"""First digit of an HTTP status -> the kind to count it as."""
 
 _MOST = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """An incident as it would have been.
+    """An incident in a replay.
 
     Attributes:
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The tick that found it first.
-        ended_at: The tick that saw it to be over; None if it stood at the end.
-        alerts: How many alerts of it would have been given.
+        ended_at: The tick that ended it; None if it was open at the end.
+        alerts: How many alerts would have been sent for it.
         detail: The detail of the first finding.
-        reason: Why there would have been no alert, by the latest decision while it stood; empty if there was one.
+        reason: Why no alert would have been sent, by the latest decision while it was open; empty if one would.
         reason_detail: What the reason refers to: the cause that inhibits it, the mute window.
 
     """
@@ -56,11 +56,11 @@ class Timeline:
     Attributes:
         since: Its begin.
         until: Its end.
-        bins: Into how many stretches of the same length it is divided.
-        counts: Host -> for each of `KINDS`, in their order, a count for each bin; 255 stands for that many and more.
+        bins: How many bins of equal length it is divided into.
+        counts: Host -> for each of `KINDS`, in their order, a count for each bin; 255 means 255 or more.
         episodes: The incidents, by opening, host and symptom.
-        gaps: Source, `journal` or `index`, -> what it does not show.
-        name: What it is called where there are several: the configuration that it was evaluated by.
+        gaps: Source, `journal` or `index` -> its gaps.
+        name: Its name if there are several: the configuration that it was evaluated with.
 
     """
 
@@ -77,7 +77,7 @@ class Timeline:
         return min(self.bins - 1, (at - self.since) * self.bins // max(1, self.until - self.since))
 
     def add(self, host: str, kind: int, at: Instant) -> None:
-        """Count one thing; what lies outside is left out."""
+        """Count one observation; ignore those outside the stretch."""
         if not self.since <= at <= self.until:
             return
         counts = self.counts.get(host)
