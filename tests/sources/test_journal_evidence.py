@@ -217,6 +217,19 @@ async def test_what_may_be_missing_behind_a_broken_line_is_a_gap(site: Site) -> 
     assert [(gap.since, gap.until, gap.messages) for gap in state.gaps] == [(at + 1, at + 1, 1)]
 
 
+async def test_the_gap_behind_broken_lines_reaches_from_the_first_to_the_last(site: Site) -> None:
+    """As many lines may be missing as stand behind one."""
+    at = now_us() - MINUTE
+    for number in (0, 10):
+        site.journal.append(3_000 * "a", at_us=at + number, unit=UNIT, _STREAM_ID="1", _LINE_BREAK="line-max")
+        line = '10.0.0.7:1 - "PUT /v1/episodes/a/e1 HTTP/1.1" 201'
+        site.journal.append(line, at_us=at + number + 1, unit=UNIT, _STREAM_ID="1")
+
+    _, state = await followed(site)
+
+    assert [(gap.since, gap.until, gap.messages) for gap in state.gaps] == [(at + 1, at + 11, 2)]
+
+
 async def test_what_is_not_found_is_logged_once_and_so_is_the_end_of_the_backlog(site: Site) -> None:
     """A unit without an entry is looked for again, and not logged again."""
     site.journal.append("a line of another", at_us=now_us() - MINUTE, unit="other.service")

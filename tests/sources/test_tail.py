@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from fleet_health.errors import SourceUnavailable
 from fleet_health.sources.index.open_file import LINE_LIMIT
 from fleet_health.sources.index.tail import Tail
+from tests.rig.descriptors import open_descriptors
 from tests.rig.properties import tried
 
 if TYPE_CHECKING:
@@ -333,9 +334,11 @@ def make_loop(path: Path) -> None:
 def test_what_is_no_file_of_lines_is_refused(make: Callable[[Path], None], found: str, path: Path, tail: Tail) -> None:
     """It is said what stands there, and the real file is read as soon as it has come."""
     make(path)
+    before = open_descriptors()
     for _ in range(2):
         with pytest.raises(SourceUnavailable, match=f"log: {found}"):
             tail.read()
+    assert not open_descriptors() - before
     path.rmdir() if path.is_dir() else path.unlink()
     append(path, b"one\n")
 
