@@ -34,7 +34,7 @@ class Beside(Generic[T]):
 
     def __init__(self, work: Callable[[], T]) -> None:
         context = get_context("fork")
-        # An interrupt is handled by the parent, which then ends this process.
+        # The child must not be interrupted: the parent handles an interrupt, and then ends the child.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._connection, theirs = context.Pipe(duplex=False)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Suspects:
     """Begins with every incident that could be open, and removes those that have been over for long enough to be ended.
 
-    So each evaluation tells of all open incidents, and of some that are not open, whether they are over. The surplus is
-    harmless, because nothing asks for it. An incident counts as over only by a fact that is newer than the time at
+    So each evaluation shows whether each open incident is over, and some that are not open. The surplus is harmless,
+    because nothing asks for it. An incident counts as over only by a fact that is newer than the time at
     which it may have opened or was last found; an older fact need not end it.
     """
 
