@@ -1,7 +1,7 @@
-"""Where notifications are sent, `[[destinations]]`: the keys that all have in common, and those of each type.
+"""Reads `[[destinations]]`, to which notifications are sent: the keys common to all, and those of each type.
 
-A type is declared here, without its code: the daemon checks the whole configuration, and must not load what dials out.
-No key holds a secret: everybody may read the configuration, so a key names the file that holds it.
+Types are declared here, without their code: the daemon checks the whole configuration, but must not load network code.
+No key holds a secret, because everybody may read the configuration: a key names the file with the secret.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ class DestinationType:
     """A type of destination, as it is configured.
 
     Attributes:
-        about: What it is, in one sentence.
-        keys: Its own keys, beside those that are common.
+        about: A description in one sentence.
+        keys: Its own keys, besides the common ones.
         required: Which of its own keys must be set.
-        omitted: The common keys that mean nothing for it.
-        problems: Given its values, finds those that are impossible together: yields the key, what was expected, and
-            what was found instead, never a value that may be secret.
+        omitted: The common keys that do not apply to it.
+        problems: Takes its values, and yields a problem for each invalid combination: the key, what was expected, and
+            what was found, which must not contain a secret.
 
     """
 
@@ -112,13 +112,13 @@ BODY_FIELDS = (
     "subject",
     "text",
 )
-"""What the body of a webhook can hold of a notification: the texts of its document."""
+"""The fields of a notification that the body of a webhook can contain: the texts of its document."""
 
 JSON_TYPE = "application/json"
 
 
 def _secret(said: str) -> Key:
-    # The secret itself may have been written there.
+    # The value may be the secret itself, by mistake.
     return Key(values.secret_file, None, said, is_shown=False)
 
 
@@ -135,14 +135,14 @@ _HTTP: dict[str, Key] = {
         values.path, None, "Certificates in PEM, of the authorities that are trusted instead of those of the system."
     ),
 }
-"""The keys of everything that is sent by HTTP."""
+"""The keys of all types that send by HTTP."""
 
 _LOGIN: dict[str, Key] = {
     "username": Key(values.text, None, "The user to log in as."),
     "password_file": _secret("The file that holds the password."),
     "token_file": _secret("The file that holds a token, which is sent as `Bearer`."),
 }
-"""The keys by which one logs in."""
+"""The keys for authentication."""
 
 
 def _url_keys(what: str) -> dict[str, Key]:
@@ -156,7 +156,7 @@ _Problems: TypeAlias = "Iterator[tuple[str, str, str]]"
 
 
 def _one_of(found: Mapping[str, Any], *keys: str, is_needed: bool = True) -> _Problems:
-    """Find that several of some keys are set, or none that is needed."""
+    """Yield a problem if several of the keys are set, or if none is set although one is needed."""
     are_set = [key for key in keys if found[key] is not None]
     if len(are_set) > 1:
         yield are_set[-1], f"only one of {' and '.join(keys)}", "both" if len(keys) == len(are_set) else "several"
@@ -196,13 +196,13 @@ def _webhook_problems(found: Mapping[str, Any]) -> _Problems:
 
 
 def is_json(content_type: str) -> bool:
-    """Return whether a content type is one of JSON."""
+    """Return whether a content type is JSON."""
     essence = content_type.partition(";")[0].strip().lower()
     return essence == JSON_TYPE or essence.endswith("+json")
 
 
 SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
-"""How a mail server is spoken to -> the port for that."""
+"""The value of `security` -> the default port of the mail server."""
 
 
 def _mail_problems(found: Mapping[str, Any]) -> _Problems:
@@ -241,7 +241,7 @@ NTFY_PRIORITIES = {
     "flapping": 3,
     "watch-stopped": 5,
 }
-"""How urgent each symptom is on a phone, from 1 to 5; from 4 on it makes itself heard."""
+"""Symptom -> default priority on a phone, from 1 to 5; from 4 on with sound."""
 
 
 def _priorities(raw: Any) -> dict[str, int]:
@@ -395,7 +395,7 @@ TYPES: dict[str, DestinationType] = {
         required=("url_file",),
     ),
 }
-"""The types, each by what `type` is set to."""
+"""The value of `type` -> the type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,16 +403,16 @@ class DestinationSettings:
     """A destination as it is configured.
 
     Attributes:
-        name: Its name, which no other one has.
+        name: Its name, which is unique.
         type: Its type, one of `TYPES`.
-        hosts: What its incidents are about.
+        hosts: The hosts whose incidents it is sent.
         symptoms: The symptoms that it is sent.
         send: The kinds of notifications that it is sent, some of `KINDS`.
-        after_us: For how long an incident must have stood since its first notification.
-        group_wait_us: How long an opening waits for others.
-        rate_limit: How many messages within how many microseconds; None for no limit.
-        give_up_after_us: How long something is tried.
-        timeout_us: How long one delivery may take.
+        after_us: How long after its first notification an incident must still be open, in microseconds.
+        group_wait_us: How long an opening waits for others, in microseconds.
+        rate_limit: The maximum number of messages, and in how many microseconds; None for no limit.
+        give_up_after_us: How long delivery is retried, in microseconds.
+        timeout_us: How long one delivery may take, in microseconds.
         own: The type's own keys -> their values, with the defaults.
 
     """
@@ -430,7 +430,7 @@ class DestinationSettings:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def takes(self, host: str, symptom: str) -> bool:
-        """Return whether its filters let an incident through."""
+        """Return whether the filters accept an incident."""
         return symptom in self.symptoms and self.hosts.matches(host)
 
 
@@ -440,7 +440,7 @@ def read_destinations(
     """Read `[[destinations]]`; one with a problem is left out.
 
     Args:
-        raw: What TOML gave.
+        raw: The value in TOML.
         absolute: Makes paths relative to the directory of the configuration.
         problems: Collects the problems.
 

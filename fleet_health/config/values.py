@@ -1,7 +1,7 @@
 """The kinds of values in a configuration: how they are written, and the errors about invalid ones.
 
-A reader takes what TOML gave and returns the value the program uses. It raises `ValueError`, whose text says what
-was expected.
+A reader takes the value in TOML and returns the value that the program uses. It raises `ValueError` with a text that
+names what was expected.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def weekdays(raw: Any) -> frozenset[int]:
 
 
 def cadence(raw: Any) -> bool:
-    """Read by what a host is missed; returns whether its limit is learned."""
+    """Read `fixed` or `learned`; return whether the limit of a host is learned."""
     if raw not in ("fixed", "learned"):
         raise ValueError('"fixed" or "learned"')
     return bool(raw == "learned")
@@ -194,7 +194,7 @@ def rate(raw: Any) -> tuple[int, int]:
 
 
 def url(raw: Any) -> str:
-    """Read the address of something that speaks HTTP, without a password: everybody may read the configuration."""
+    """Read an HTTP or HTTPS URL without a password, because everybody may read the configuration."""
     try:
         parts = urlsplit(raw if isinstance(raw, str) else "")
         is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -249,7 +249,7 @@ def program(raw: Any) -> str:
 
 
 def one_of(*known: str) -> Callable[[Any], str]:
-    """Return what reads one of some words."""
+    """Return a reader for one of the given words."""
 
     def read(raw: Any) -> str:
         if not isinstance(raw, str) or raw not in known:
@@ -288,7 +288,7 @@ def server(raw: Any) -> tuple[str, int | None]:
 
 
 def secret_file(raw: Any) -> str:
-    """Read where a secret is: an absolute path, or the name of a credential that systemd passes to the service."""
+    """Read the place of a secret: an absolute path, or the name of a credential that systemd passes to the service."""
     if not isinstance(raw, str) or not (_is_credential(raw) or (raw.startswith("/") and "\0" not in raw)):
         raise ValueError("the absolute path of a file that holds the secret, or the name of a systemd credential")
     return raw
@@ -334,7 +334,7 @@ def ratio(raw: Any) -> float:
 
 
 def path(raw: Any) -> Path:
-    """Read a path. A relative one is left so; who loads the file knows what it is relative to."""
+    """Read a path. A relative path stays relative: the loader of the file resolves it."""
     if not isinstance(raw, str) or not raw or "\0" in raw:
         raise ValueError("a path, in quotes")
     return Path(raw)

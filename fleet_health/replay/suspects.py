@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class Suspects:
     """Begins with every incident that could be open, and removes those that have been over for long enough to be ended.
 
-    So each evaluation shows whether each open incident is over, and some that are not open. The surplus is harmless,
-    because nothing asks for it. An incident counts as over only by a fact that is newer than the time at
-    which it may have opened or was last found; an older fact need not end it.
+    So each evaluation shows for every open incident, and for some that are not open, whether it is over. The surplus is
+    harmless, because nothing uses it. An incident counts as over only by a fact that is newer than the time at which it
+    may have opened or was last found; an older fact need not end it.
     """
 
     def __init__(self, pairs: Iterable[Pair], begin: Instant, proof_us: int, margin_us: int) -> None:
