@@ -123,3 +123,11 @@ def test_each_notice_has_a_key_of_its_own() -> None:
 
     assert len({notice.dedup_key, *(replace(notice, **other).dedup_key for other in others)}) == 5
     assert replace(notice, began_at=AT - 1).dedup_key == notice.dedup_key
+
+
+@pytest.mark.parametrize(("is_repeat", "shown"), [(True, {"is_repeat": True}), (False, {})])
+def test_only_a_repeat_says_that_it_is_one(*, is_repeat: bool, shown: dict[str, bool]) -> None:
+    """The row of a first alert has no such key."""
+    row = Alert(FINDING, AT, is_repeat=is_repeat).row()
+
+    assert {key: value for key, value in row.items() if key == "is_repeat"} == shown

@@ -180,3 +180,13 @@ def test_of_forgotten_hosts_those_seen_last_are_shown_longest() -> None:
     history.note(fleet, NOON, known_since=NOON)
 
     assert set(history.snapshot.marks) == {f"gone-{age}" for age in range(limit)}
+
+
+def test_what_is_dated_ahead_of_the_clock_is_not_shown_yet() -> None:
+    """An upload of the next quarter of an hour shows when that has come."""
+    history, fleet = History(), fleet_with(Upload("a", NOON + BIN_US))
+    history.note(fleet, NOON, known_since=NOON)
+    as_of_now = strip_at(history.snapshot, fleet, "a", NOON)
+    later = strip_at(history.snapshot, fleet, "a", NOON + BIN_US)
+
+    assert (shown(history), as_of_now.lstrip(" "), later.lstrip(" ")) == (".", ".", ".s")
