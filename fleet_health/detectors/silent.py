@@ -44,6 +44,8 @@ SYMPTOM = "silent"
 TRIES = "it tries, and is refused"
 """Part of a finding's detail: the host has been refused since its last upload."""
 _REFUSED = 400
+# A host that uploads every hour was refused long before it is silent, and the alert must name that.
+_REFUSALS_US = 6 * HOUR_US
 # A host of a learned rhythm is well when it keeps to it for some limits, and uploads as much as usual meanwhile: of one
 # that gets through now and then each upload would end its silence. But nobody waits for a day because of a host that
 # uploads once a day, and one that uploads less from now on for good is well after a day.
@@ -239,7 +241,7 @@ class Silent(Rule):
         limits = self._limits.each_alone()
         return Lookback(
             uploads_us=max(one.watched_us(one.longest_us) for one in limits),
-            traffic_us=max(one.after_us for one in limits),
+            traffic_us=max(max(one.after_us, _REFUSALS_US if one.is_learned else 0) for one in limits),
             rhythm_us=KEPT_US if any(one.is_learned and one.expected is None for one in limits) else 0,
         )
 

@@ -344,10 +344,11 @@ def test_without_a_rhythm_the_shortest_limit_holds(fleet_of: Callable[..., Fleet
 
 
 def test_uploads_must_be_known_for_the_rhythm_where_any_is_learned() -> None:
-    """Rows must be known for as long as a host with the longest limit is watched."""
+    """Rows must be known for as long as a host with the longest limit is watched, and its refusals for six hours."""
     lookback = Silent(HostLimits(LIMITS, [Override("a*", {"is_learned": True, "after_max_us": 48 * HOUR_US})])).lookback
 
-    assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, AFTER_US, KEPT_US)
+    assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, 6 * HOUR_US, KEPT_US)
+    assert Silent(HostLimits(LIMITS)).lookback.traffic_us == AFTER_US
     assert lookback.learns_since(0) == -lookback.uploads_us - KEPT_US
     assert Silent(HostLimits(LIMITS)).lookback.learns_since(7) == 7
 
