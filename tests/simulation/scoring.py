@@ -157,9 +157,12 @@ def _worth(world: World, episode: Episode, known: set[Cause]) -> Worth:
 
 
 def _is_within(world: World, cause: Cause, episode: Episode) -> bool:
-    """Return whether an incident may be due to a cause: a host that uploads once a day is missed after its end, too."""
+    """Return whether an incident may be due to a cause.
+
+    A host that uploads once a day is missed after its end, too, if it would have uploaded meanwhile.
+    """
     end = cause.span.end
-    if episode.host in cause.hosts and len(cause.hosts) < len(world.hosts):
+    if episode.host in cause.hosts and world.is_due(episode.host, cause.span):
         end = max(end, world.upload_after(episode.host, cause.span.end))
     return cause.span.begin <= episode.opened_at <= end + _TAIL
 

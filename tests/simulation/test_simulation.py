@@ -11,7 +11,7 @@ from fleet_health.demo.journal import find_writer
 from fleet_health.replay.timeline import Episode
 from tests.simulation.causes import KINDS, Attempt, Cause, changes
 from tests.simulation.rhythms import DAY, HOUR, MINUTE, SimulatedHost, Span
-from tests.simulation.run import LEARNED, RESULTS, page, simulate
+from tests.simulation.run import LEARNED, REMARKS, RESULTS, page, simulate
 from tests.simulation.scoring import Worth, score
 from tests.simulation.world import MIXED, SCENARIOS, SMALL, SMALL_MIXED, STEADY, World, make_world
 
@@ -137,6 +137,28 @@ def test_a_resolution_is_false_if_nothing_else_stands(others: list[tuple[str, in
     assert score(world_of("steady", begin, causes=[cause]), episodes).false_ends == false_ends
 
 
+@pytest.mark.parametrize(
+    ("due", "worth"),
+    [
+        pytest.param(30 * MINUTE, Worth.COLLATERAL, id="the stop took its upload"),
+        pytest.param(-30 * MINUTE, Worth.FALSE, id="it uploads at another time"),
+    ],
+)
+def test_a_host_that_is_missed_in_the_morning_is_missed_because_of_the_stop_at_night(due: int, worth: Worth) -> None:
+    """Until its next upload, if it would have uploaded while the receiver was stopped."""
+    begin, kind = SPAN.begin + DAY, KINDS["receiver stopped"]
+    stopped = Cause(
+        *("receiver stopped", frozenset(["pi-1"]), Span(begin, begin + HOUR), kind.right, kind.collateral),
+        change=lambda _: (),
+    )
+    world = world_of("nightly", *(begin + due + day * DAY for day in (-1, 0, 1)), causes=[stopped])
+    morning = begin + 8 * HOUR
+
+    result = score(world, [Episode("pi-1", "silent", morning, morning + DAY, 1, "")])
+
+    assert result.worth == {(worth, "silent", "nightly"): 1}
+
+
 def test_what_nobody_was_notified_of_does_not_count() -> None:
     """An incident that is inhibited or that a window mutes disturbs nobody."""
     world = make_world(1, STEADY, 30)
@@ -147,11 +169,12 @@ def test_what_nobody_was_notified_of_does_not_count() -> None:
 
 
 def test_the_page_of_results_is_of_these_scenarios() -> None:
-    """It names each scenario that is reported, and each of its kinds of hosts."""
-    text = RESULTS.read_text()
+    """It names each scenario that is reported, and each of its kinds of hosts, and has the remarks as they are."""
+    text, remarks = RESULTS.read_text(), REMARKS.read_text()
     result = score(make_world(1, SMALL, 2), [])
 
     assert "## steady" in text
     assert "## mixed" in text
     assert all(kind in text for kind in SCENARIOS["mixed"].hosts)
     assert "None." in page(2, {"small": {1: result}})
+    assert all(remarks in one for one in (text, page(2, {"small": {1: result}})))

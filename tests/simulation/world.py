@@ -130,6 +130,11 @@ class World:
         refused = self._refused.get(host, [])
         return bisect_left(refused, span.end) - bisect_left(refused, span.begin)
 
+    def is_due(self, host: str, span: Span) -> bool:
+        """Return whether a host would upload in a stretch of time if nothing were wrong."""
+        attempts = next(one.attempts for one in self.hosts if one.name == host)
+        return bisect_left(attempts, span.end) > bisect_left(attempts, span.begin)
+
     def upload_after(self, host: str, at: int) -> int:
         """Return the first accepted upload of a host after an instant; the end of the world if there is none."""
         accepted = self.accepted(host)
