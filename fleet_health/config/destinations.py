@@ -224,23 +224,7 @@ def ntfy_topic(raw: Any) -> str:
     return raw
 
 
-NTFY_PRIORITIES = {
-    "silent": 4,
-    "fatal-only": 4,
-    "unstamped": 3,
-    "degraded": 3,
-    "slow": 3,
-    "never-seen": 3,
-    "blind": 4,
-    "too-many-hosts": 3,
-    "unknown-hosts": 2,
-    "receiver-failing": 4,
-    "receiver-down": 5,
-    "index-stalled": 4,
-    "journal-lossy": 3,
-    "flapping": 3,
-    "watch-stopped": 5,
-}
+NTFY_PRIORITIES = {spec.symptom: spec.urgency for spec in DETECTORS} | {"flapping": 3, "watch-stopped": 5}
 """Symptom -> default priority on a phone, from 1 to 5; from 4 on with sound."""
 
 

@@ -84,6 +84,7 @@ class BlindLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=4,
     is_of_journal=True,
     message_id="4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
     subject=Subject.RECEIVER,

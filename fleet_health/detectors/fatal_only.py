@@ -63,6 +63,7 @@ class FatalOnlyLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=4,
     stage=Stage.ALL_REFUSED,
     message_id="b754f37758a04a9cbd924be11a8bbfbc",
     subject=Subject.HOST,

@@ -22,6 +22,7 @@ SYMPTOM = "index-stalled"
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=4,
     message_id="a94e61d7c2f04b3885d1f36b0e7c92da",
     subject=Subject.RECEIVER,
     needs=BOTH,

@@ -68,6 +68,7 @@ class ReceiverDownLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=5,
     message_id="5d0b8c3ef1a2476f9c6e70d4b83a15c9",
     subject=Subject.RECEIVER,
     needs=EITHER,  # a receiver and its index may disappear together

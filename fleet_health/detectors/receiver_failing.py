@@ -52,6 +52,7 @@ class ReceiverFailingLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=4,
     message_id="e2f4a7c1935b4d6ea8b01c52d97f3e64",
     subject=Subject.RECEIVER,
     needs=JOURNAL,

@@ -137,6 +137,7 @@ class SilentLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=4,
     message_id="3c283656215742d5a6013298166c7df4",
     subject=Subject.HOST,
     needs=INDEX,

@@ -330,6 +330,7 @@ class DetectorSpec:
         contradictions: The combinations of its settings that are invalid.
         inhibits: The symptoms that `Finding.inhibits` may contain: its findings may be their cause.
         is_on_by_default: Whether it is on by default.
+        urgency: How urgent its alerts are, from 1 to 5; from 4 on, a phone makes a sound.
         sign: Which signs of recovery are new and may end an incident.
         stage: The stage of a host's fault that it shows; None if it is not one.
         is_of_expected: Whether it is about expected hosts only.
@@ -354,6 +355,7 @@ class DetectorSpec:
     contradictions: tuple[Contradiction, ...] = ()
     inhibits: tuple[str, ...] = ()
     is_on_by_default: bool = True
+    urgency: int = 3
     sign: Sign = Sign.LATER
     stage: Stage | None = None
     is_of_expected: bool = False

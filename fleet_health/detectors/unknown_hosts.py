@@ -45,6 +45,7 @@ class UnknownHostsLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    urgency=2,
     message_id="cd4666a767244a18994aa8aacc4b3af6",
     subject=Subject.FLEET,
     needs=JOURNAL,
