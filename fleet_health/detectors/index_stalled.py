@@ -66,9 +66,11 @@ class IndexStalled(Disagreement):
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
-        # An upload accepted before the index begins may have its row elsewhere. An index without any row never began.
         begin = fleet.since_begin("index", now - self._lookback_us)
-        known_since = since if begin == NEVER else begin
+        if now < begin < NEVER:
+            return {}  # the index does not show this time any more
+        # What was accepted before the index begins, longer ago than the window, may have its row elsewhere.
+        known_since = min(since, begin)
         until = now - limits.slack_us
         newest_at = fleet.uploads.newest_at()
         since_any = known_since if newest_at is None else max(known_since, newest_at + limits.slack_us + 1)
