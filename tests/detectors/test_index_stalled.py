@@ -123,7 +123,7 @@ def test_a_row_some_seconds_before_or_after_its_response_is_no_finding(
 def test_what_was_accepted_before_the_index_begins_has_its_row_elsewhere(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """An index that was rotated where nobody finds it is not one that has stalled; nor is one that begins only later."""
+    """An index that was rotated where nobody finds it has not stalled; nor has one that begins only later."""
     by_hour = fleet_of(responses=[("a", age * HOUR_US, 201) for age in (4, 3, 2, 1)])
     of_late = fleet_of(responses=[("a", age * MINUTE_US, 201) for age in (20, 15, 10, 5)])
     for fleet, begins_ago in ((by_hour, 2 * HOUR_US), (of_late, -1), (of_late, -HOUR_US)):
