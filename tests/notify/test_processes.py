@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from fleet_health.notify.destination import DeliveryError
 from fleet_health.notify.processes import OUTPUT_LIMIT, run
+from tests.rig.descriptors import open_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,11 +124,10 @@ def test_what_systemd_tells_us_is_not_passed_on(monkeypatch: pytest.MonkeyPatch)
 
 def test_no_descriptor_is_left_open() -> None:
     """Of many that ended, and of one that could not be started."""
-    own = Path("/proc/self/fd")
-    before = len(list(own.iterdir()))
+    before = open_descriptors()
     for _ in range(3):
         shell("exit 0")
     with pytest.raises(DeliveryError):
         run(["/nowhere"], b"", LONG_S)
 
-    assert len(list(own.iterdir())) == before
+    assert open_descriptors() - before == Counter()
