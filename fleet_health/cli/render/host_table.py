@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
@@ -73,10 +74,10 @@ def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width
 
 
 def strip_in(paint: Paint) -> Callable[[str], str]:
-    """Return what shows strips: which characters there are for them is found out once."""
+    """Return a function that draws strips. It remembers them, because most hosts of a large fleet have the same one."""
     characters = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
     shown = {one: paint(character, *_STRIP_COLOURS[one]) for one, character in characters.items()}
-    return lambda strip: "".join(map(shown.__getitem__, strip))
+    return cache(lambda strip: "".join(map(shown.__getitem__, strip)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +151,16 @@ def _layout(hosts: Sequence[Mapping[str, Any]], receivers: Sequence[str], width:
         symptoms=max(_SYMPTOMS_LEAST, *(len(_symptoms(host)) for host in hosts)),
         receiver=max(len("RECEIVER"), *map(len, receivers)) if receivers else 0,
     )
+    for bins in range(BINS, _BINS_LEAST - 1, -_BINS_OF_AN_HOUR):
+        if (layout := replace(whole, bins=bins)).width <= width:
+            return layout
     counted = max(len("STATE"), *(len(_symptoms(host, is_counting=True)) for host in hosts))
     without_strip = replace(whole, bins=0)
     brief = replace(without_strip, symptoms=counted, is_counting=True)
     without_counts = replace(brief, counts=0)
     without_receiver = replace(without_counts, receiver=0)
     narrowest = replace(without_receiver, upload=0)
-    for layout in (
-        *(replace(whole, bins=bins) for bins in range(BINS, _BINS_LEAST - 1, -_BINS_OF_AN_HOUR)),
-        *(without_strip, brief, without_counts, without_receiver, narrowest),
-    ):
+    for layout in (without_strip, brief, without_counts, without_receiver, narrowest):
         if layout.width <= width:
             return layout
     symptoms = max(len("STATE"), min(counted, width - len("! ") - 1 - whole.name))
