@@ -38,6 +38,9 @@ MESSAGE_LIMIT = 1 << 20
 MESSAGE_LINES = 16_384
 
 _COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
+_COUNTED = {str(status): status for status in range(100, 600) if status // 100 in _COUNTED_CLASSES}
+# How many host names are remembered that are safe as they are: those of a large fleet. Strangers can invent any number.
+_PLAIN_NAMES = 20_000
 # What may stand behind a line, and is no part of it: a pattern that is anchored to the end must not miss the line.
 _LINE_ENDS = "\r\0"
 
@@ -61,6 +64,8 @@ class LogParser:
     ) -> None:
         self.missed = self.missed_in_a_row = 0
         self._response = response.search
+        self._host_and_status = response.groupindex["host"], response.groupindex["status"]
+        self._plain_names: set[str] = set()
         self._upload_words = upload_words(response)
         self._marker = None if unstamped_marker is None or unstamped_host is None else unstamped_marker.casefold()
         self._unstamped_host = None if unstamped_host is None else unstamped_host.search
@@ -122,7 +127,10 @@ class LogParser:
         self.missed_in_a_row += 1
 
     def _access(self, access: re.Match[str], line: str, at: Instant) -> LogObservation | Rejection | None:
-        host, status_text = access.group("host", "status")
+        host, status_text = access.group(*self._host_and_status)
+        # Nearly every line is of a plain name that was seen before, and of a status that counts.
+        if host in self._plain_names and status_text in _COUNTED:
+            return Response(host, at, _COUNTED[status_text])
         try:
             status = int(status_text)
         except (TypeError, ValueError):
@@ -134,6 +142,8 @@ class LogParser:
         name = named_host(host)
         if name is not host:  # one that is kept as it is holds nothing to undo, and nearly all are kept
             name = named_host(logged_name(access.string, *access.span("host")))
+        elif len(self._plain_names) < _PLAIN_NAMES:
+            self._plain_names.add(host)
         return Response(name, at, status) if status // 100 in _COUNTED_CLASSES else None
 
     def _unstamped(self, line: str, whole_line: str, at: Instant) -> LogObservation | Rejection:

@@ -98,6 +98,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
+        self.groupindex = {"host": 1, "status": 2}
 
     def search(self, text: str) -> None:
         """Find nothing."""

@@ -359,3 +359,22 @@ def test_what_looks_like_an_upload_and_is_not_understood_is_counted(line: bytes,
     parser.parse(access(201), AT)
 
     assert (parser.missed, parser.missed_in_a_row) == (2 * missed, 0)
+
+
+@PROPERTY
+@given(
+    names=st.lists(
+        st.sampled_from(["pi-1", "pi-1:", "pi 1", "b%C3%BCro", "büro", "a" * 200, ""]), min_size=2, max_size=6
+    ),
+    statuses=st.lists(st.sampled_from(["201", "412", "503", "302", "٢٠١", "999"]), min_size=6, max_size=6),
+)
+def test_a_name_that_was_seen_before_is_read_as_at_first(names: list[str], statuses: list[str]) -> None:
+    """Plain names are remembered; what comes of a line does not depend on the lines before it."""
+    lines = [access(status, name) for name, status in zip(names, statuses, strict=False)] * 2
+
+    def parser() -> LogParser:
+        return LogParser(re.compile(RESPONSE), MARKER, re.compile(MARKED_HOST))
+
+    one = parser()
+
+    assert [one.parse(line, AT) for line in lines] == [parser().parse(line, AT) for line in lines]
