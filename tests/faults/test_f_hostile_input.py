@@ -174,6 +174,7 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
+        self.groupindex = {"host": 1, "status": 2}
 
     def search(self, text: str) -> None:
         """Find nothing."""
