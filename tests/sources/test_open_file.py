@@ -110,15 +110,20 @@ def test_what_is_no_whole_row_is_waited_for_however_long_it_stands(
     assert file.rest() == piece
 
 
+@pytest.mark.parametrize(
+    ("before", "missing"),
+    [(b"", 1), (b"x\n", 4)],
+    ids=["our place stays", "our place moves"],
+)
 def test_an_end_that_moves_has_not_stood(
-    path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
+    before: bytes, missing: int, path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
 ) -> None:
-    """The time counts from the last change on."""
-    append(path, ROW[:-1])
+    """The time counts from the last change on. Where the end is in the file counts, not how far behind our place."""
+    append(path, before + ROW[:-missing])
     file = opened()
     file.read_on()
     wait(STANDING_S)
-    append(path, ROW[-1:])
+    append(path, ROW[-missing:])
     at_once = file.read_on()
     wait(STANDING_S)
 
@@ -260,22 +265,6 @@ def test_a_copy_is_entered_behind_a_place(
     path.write_bytes(content)
 
     assert opened(behind(file.place, from_start)).read_on().lines == first
-
-
-def test_an_end_that_moves_while_our_place_does_has_not_stood(
-    path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
-) -> None:
-    """Where it is in the file counts, not how much stands behind our place."""
-    append(path, b"x\n" + ROW[:-4])
-    file = opened()
-    file.read_on()
-    wait(STANDING_S)
-    append(path, ROW[-4:])
-    at_once = file.read_on()
-    wait(STANDING_S)
-
-    assert at_once == Block(is_end=True)
-    assert file.read_on().lines == ROW + b"\n"
 
 
 @pytest.mark.parametrize(("length", "is_found"), [(31, False), (32, True)])
