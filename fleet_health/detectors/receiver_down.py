@@ -157,7 +157,7 @@ class ReceiverDown(Rule):
         return (EVERY_HOST,) if is_down or self._is_quiet(fleet, now) else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say how it was found. It inhibits `silent` of the hosts that were not silent when the receiver went down."""
+        """Return how it was found. It inhibits `silent` for hosts that were not silent when the receiver went down."""
         ways: list[str] = []
         gone_at: list[Instant] = []
         if (stopped_at := self._stopped_at(fleet, now)) is not None:

@@ -169,7 +169,7 @@ class Traffic:
         return self.likely if self._register.is_likely(host) else self.strangers
 
     def _own(self, host: str) -> HostWindow:
-        """Give a host its own place, with what is known about it; return its window."""
+        """Move a host out of the shared pool, if it is in one; return its own window."""
         pool = self.strangers if host in self.strangers.windows else self.likely
         if host in pool.windows:
             window, until = pool.take(host)

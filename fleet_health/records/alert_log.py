@@ -271,7 +271,7 @@ class AlertLog:
         return self._lock.path
 
     def close(self) -> None:
-        """Give up the ownership."""
+        """Release the lock of the log, so that another service can own it."""
         self._lock.disown()
 
     def _write(self, fd: int, data: bytes) -> None:

@@ -101,7 +101,7 @@ class LogLock:
         self._owned = owned
 
     def disown(self) -> None:
-        """Give up the ownership."""
+        """Release the lock that marks the log as ours."""
         if self._owned is not None:
             os.close(self._owned)
             self._owned = None

@@ -29,7 +29,7 @@ class FleetGate:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[Fleet]:
-        """Give another thread the fleet, which does not change while the context lasts. Then record what waited.
+        """Yield the fleet to read in another thread. Observations wait until the context ends, and are recorded then.
 
         Only one caller at a time has the fleet, because an evaluation may make it forget old observations.
         """

@@ -377,5 +377,5 @@ class Intake:
         return None if self._index is None else self._opener.learned_until(self._index)
 
     def paused(self) -> AbstractAsyncContextManager[Fleet]:
-        """Give another thread the fleet, which does not change while the context lasts. See `FleetGate.paused`."""
+        """Yield the fleet to read in another thread. See `FleetGate.paused`."""
         return self._gate.paused()

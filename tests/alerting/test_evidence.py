@@ -74,7 +74,7 @@ def test_the_reason_is_what_most_refusals_have(
 
 
 def test_what_is_dated_ahead_of_the_clock_does_not_count(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """The acceptance before it does, if there is one; of who was only refused none is known."""
+    """An earlier acceptance counts, if there is one. A host that was only ever refused has none."""
     fleet = fleet_of(responses=[("a", 9, 201), ("a", -1, 201), ("b", -1, 201), ("c", 5, 412), ("c", 3, 412)])
 
     good = [evidence_of(fleet, host, now).last_good_at for host in "abc"]

@@ -122,7 +122,7 @@ def test_hosts_that_turned_up_while_a_table_filled_are_inhibited(
 def test_hosts_that_upload_or_may_be_expected_are_more_than_strangers(
     age_us: int, now: Instant, *, is_recent: bool
 ) -> None:
-    """If one was left out within the last hour; who has never uploaded, and is not expected, is a stranger."""
+    """One must have been left out in the last hour. A host that never uploaded and is not expected is a stranger."""
     uploading, expected, strange = (Fleet(1, expected=["x-*"]) for _ in range(3))
     uploading.uploads.record([Upload("a", now), Upload("b", now - age_us)])
     expected.traffic.record([Response("x-1", now - age_us - 1, 412), Response("x-2", now - age_us, 412)])
