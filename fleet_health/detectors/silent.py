@@ -22,9 +22,9 @@ from fleet_health.detectors.spec import (
     Subject,
 )
 from fleet_health.detectors.wording import how_long_ago
-from fleet_health.model.cadence import KEPT_US
 from fleet_health.model.instant import HOUR_US, describe, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
+from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.detectors.unstamped import UnstampedLimits
-    from fleet_health.model.cadence import LearnedLimit
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.learned_limit import LearnedLimit
     from fleet_health.model.upload_schedule import UploadSchedule
 
 SYMPTOM = "silent"

@@ -18,9 +18,10 @@ from fleet_health.detectors.spec import (
     Stage,
     Subject,
 )
-from fleet_health.model.cadence import KEPT_US, PART_US
 from fleet_health.model.instant import HOUR_US, describe
+from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.usual_uploads import PART_US
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.silent import SilentLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
-    from fleet_health.model.cadence import ComparedDay
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.usual_uploads import ComparedDay
 
 SYMPTOM = "slow"
 

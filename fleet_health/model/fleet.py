@@ -17,8 +17,9 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleet_health.model.cadence import Cadence, ComparedDay, LearnedLimit, histogram
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.intervals import histogram
 from fleet_health.model.observation import Response, Upload
 from fleet_health.model.pauses import (
     LONGEST_MUTE_US,
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.instant import Instant
+    from fleet_health.model.learned_limit import LearnedLimit
     from fleet_health.model.observation import UnitState, Unstamped
     from fleet_health.model.pauses import RecurringPause, Skip
+    from fleet_health.model.usual_uploads import ComparedDay
     from fleet_health.model.window import Counts, HostWindow
 
 

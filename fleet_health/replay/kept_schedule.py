@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.model.cadence import BIN_US
 from fleet_health.model.instant import HOUR_US
+from fleet_health.model.rhythm import BIN_US
 
 if TYPE_CHECKING:
-    from fleet_health.model.cadence import Rhythm
+    from fleet_health.model.rhythm import Rhythm
 
 _MINUTES_A_BIN = BIN_US * 60 / HOUR_US
 _BINS_A_DAY = 24 * HOUR_US // BIN_US

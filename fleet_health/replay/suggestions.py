@@ -1,7 +1,7 @@
 """Suggests limits that would have suited hosts better in the past. Pure.
 
 If the usual intervals of a host are longer than its limit, it causes alerts although nothing is wrong. The suggestion
-is the daily or weekly schedule that it keeps to, or else a limit as long as a learned one: see `model.cadence`.
+is the daily or weekly schedule that it keeps to, or else a limit as long as a learned one: see `model.learned_limit`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.model.cadence import ENOUGH_US, limit_by, usual_interval_us
 from fleet_health.model.instant import HOUR_US
+from fleet_health.model.learned_limit import ENOUGH_US, limit_by, usual_interval_us
 from fleet_health.replay.kept_schedule import kept_schedule
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.alerting.lifecycle import State
-from fleet_health.model.cadence import BIN_US, CadenceSnapshot, SavedRhythm
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
+from fleet_health.model.rhythm import BIN_US, SavedRhythm
 from fleet_health.model.strip import BINS
 from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.ended import Ended
     from fleet_health.alerting.incident import Incident
     from fleet_health.alerting.snapshot import Snapshot
+    from fleet_health.model.cadence import CadenceSnapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.row_dates import AheadRow

@@ -9,10 +9,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.files.hanging_calls import LIMIT_S
-from fleet_health.model.cadence import KEPT_US, Cadence
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.coverage import Share, recent
 from fleet_health.model.fleet import Traffic, Uploads
 from fleet_health.model.observation import Upload
+from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.row_dates import RowDates
 from fleet_health.service.receiver_sources import KnownPast, KnownSources, sources_for
 from fleet_health.sources.follower import Follower

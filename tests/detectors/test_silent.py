@@ -16,11 +16,12 @@ from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.engine import Engine
-from fleet_health.model.cadence import KEPT_US, Cadence
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Upload
 from fleet_health.model.pauses import Pause
+from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.uploads import Uploads
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ from fleet_health.detectors.silent import SilentLimits
 from fleet_health.detectors.slow import Slow, SlowLimits
 from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
-from fleet_health.model.cadence import BIN_US, KEPT_US, NOT_COMPARED, Cadence, ComparedDay, Rhythm
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, Upload
+from fleet_health.model.rhythm import BIN_US, KEPT_US, Rhythm
+from fleet_health.model.usual_uploads import NOT_COMPARED, ComparedDay
 
 if TYPE_CHECKING:
     from pathlib import Path

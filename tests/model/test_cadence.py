@@ -11,23 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.cadence import (
-    BIN_US,
-    KEPT_US,
-    Cadence,
-    CadenceSnapshot,
-    ComparedDay,
-    Interval,
-    LearnedLimit,
-    Rhythm,
-    SavedRhythm,
-    histogram,
-    learned_limit,
-)
+from fleet_health.model.cadence import Cadence, CadenceSnapshot
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.intervals import Interval, histogram
+from fleet_health.model.learned_limit import LearnedLimit, learned_limit
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.pauses import Pause
+from fleet_health.model.rhythm import BIN_US, KEPT_US, Rhythm, SavedRhythm
+from fleet_health.model.usual_uploads import ComparedDay
 
 MINUTE_US, DAY_US = 60 * SECOND_US, 24 * HOUR_US
 WEEK_US = 7 * DAY_US

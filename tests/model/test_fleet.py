@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.cadence import BIN_US, Cadence
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.pauses import LONGEST_MUTE_US, Pause
 from fleet_health.model.places import Register
+from fleet_health.model.rhythm import BIN_US
 from fleet_health.model.window import Counts
 from tests.rig.properties import tried
 

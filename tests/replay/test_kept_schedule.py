@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.config.values import upload_schedule
-from fleet_health.model.cadence import BIN_US, Cadence, Rhythm
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Upload
+from fleet_health.model.rhythm import BIN_US, Rhythm
 from fleet_health.replay.kept_schedule import kept_schedule
 
 MINUTE_US, DAY_US = HOUR_US // 60, 24 * HOUR_US

@@ -13,9 +13,11 @@ from fleet_health.config.loading import load
 from fleet_health.detectors import silent
 from fleet_health.errors import FleetHealthError, printable
 from fleet_health.files.hang_watch import touching
-from fleet_health.model.cadence import ENOUGH_US, KEPT_US, Cadence
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import describe
+from fleet_health.model.learned_limit import ENOUGH_US
+from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.words import plural
 from fleet_health.parsing.local_time import local, localized
 from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions, too_new

@@ -1,0 +1,175 @@
+"""How long a host may be silent, by its own rhythm.
+
+The limit for a host that is silent since its newest upload:
+
+* It is the floor if the host uploads *steadily* at this hour: on nearly all days on which it uploaded in this hour of
+  the day, and in nearly all weeks in this hour of the week, no interval longer than the floor began in it; nor did one
+  lately in another hour of which the same is true, for then the host may have changed its rhythm.
+* Else it is the longest *usual* interval and half as much again, at most six hours more, and half an hour. Usual is an
+  interval of which there is another one nearly as long on another day: a fault that happens once teaches nothing, nor
+  does one that comes and goes for some hours. Of a host that is known for less than two weeks every interval is usual.
+* A host that has shown nothing but intervals longer than the floor for ten hours may have changed its rhythm: it is
+  not steady, and of these each is usual that has another one nearly as long among them.
+* Of a host that is known for less than half a day, or of which no interval is usual, it is the floor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.model.instant import describe
+from fleet_health.model.intervals import intervals_between, latest_in_a_row
+from fleet_health.model.rhythm import BIN_US, BINS_AN_HOUR, DAY, WEEK
+from fleet_health.model.words import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.model.intervals import Interval
+    from fleet_health.model.rhythm import Rhythm
+
+_ENOUGH = DAY // 2
+ENOUGH_US = _ENOUGH * BIN_US
+"""For how long a host must be known before its rhythm decides its limit, in microseconds."""
+_TRUSTED = 2 * WEEK
+"""For so long a host must be known before one interval alone is taken for a fault."""
+_NEARLY_AS_LONG = 0.7
+_LONGER, _MOST_LONGER, _SLACK = 0.5, 6 * BINS_AN_HOUR, 4
+_DAYS, _CLEAN_DAYS, _CLEAN_WEEKS = 2, 0.9, 0.75
+"""On how many days a host must have uploaded in an hour, and the share of days and of weeks in which it was steady."""
+_RECENT_HOURS = 24
+_ANOTHER_DAY = 20 * BINS_AN_HOUR
+HELD = 10 * BINS_AN_HOUR
+"""Long intervals in a row that take so many bins are a new rhythm."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedLimit:
+    """How long a host may be silent, by its own rhythm.
+
+    Attributes:
+        limit_us: The limit, in microseconds.
+        intervals: How many intervals that were longer than the floor are known.
+        usual_us: The longest usual interval; None if none is known, or the floor is the limit for another reason.
+        reason: Why it is this one, in a few words.
+        is_known: Whether enough is known of the host; else the limit is the floor.
+
+    """
+
+    limit_us: int
+    intervals: int
+    usual_us: int | None
+    reason: str
+    is_known: bool
+
+    def in_words(self) -> str:
+        """Return where the limit comes from, in a few words."""
+        if not self.is_known:
+            return f"not learned yet: {self.reason}"
+        if self.usual_us is None:
+            return f"learned: {self.reason}"
+        return f"learned from {plural(self.intervals, 'interval')}: {self.reason} ({describe(self.usual_us)})"
+
+
+def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> LearnedLimit:
+    """Return how long a host with a rhythm may be silent since its newest upload.
+
+    Args:
+        rhythm: The rhythm.
+        out: The bins in which no host could upload, counted back from its newest one.
+        floor_us: The shortest limit, in microseconds.
+        ceiling_us: The longest one.
+
+    """
+    intervals = intervals_between(rhythm, out, floor_us // BIN_US)
+
+    def limited(limit_us: int, reason: str, *, usual_us: int | None = None, is_known: bool = True) -> LearnedLimit:
+        return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known)
+
+    known = rhythm.bits.bit_length() - 1
+    if known < _ENOUGH:
+        return limited(floor_us, "it is known for less than half a day", is_known=False)
+    if not intervals:
+        return limited(floor_us, "none of its intervals was longer")
+    present = _present_usual(rhythm, intervals)
+    if present is None and _Hours(rhythm, intervals).are_steady():
+        return limited(floor_us, "it uploads steadily at this hour")
+    usual_us = max(usual_interval_us(rhythm, intervals) or 0, (present or 0) * BIN_US)
+    if not usual_us:
+        return limited(floor_us, "no two of its long intervals are alike")
+    limit_us = min(max(floor_us, limit_by(usual_us)), max(floor_us, ceiling_us))
+    return limited(limit_us, "the longest usual one and half as much again", usual_us=usual_us)
+
+
+def usual_interval_us(rhythm: Rhythm, intervals: Iterable[Interval]) -> int | None:
+    """Return the longest usual interval of some of a host's, in microseconds; None if none is usual."""
+    if rhythm.bits.bit_length() <= _TRUSTED:
+        usual = max((one.length for one in intervals), default=None)
+    else:
+        usual = _longest_usual(intervals, _ANOTHER_DAY)
+    return None if usual is None else usual * BIN_US
+
+
+def limit_by(usual_us: int) -> int:
+    """Return the limit for a longest usual interval, both in microseconds."""
+    usual = usual_us // BIN_US
+    return (usual + min(int(usual * _LONGER), _MOST_LONGER) + _SLACK) * BIN_US
+
+
+class _Hours:
+    """In which hours a host uploads steadily."""
+
+    def __init__(self, rhythm: Rhythm, intervals: Iterable[Interval]) -> None:
+        self._now = rhythm.newest // BINS_AN_HOUR
+        bits = rhythm.bits << BINS_AN_HOUR - 1 - rhythm.newest % BINS_AN_HOUR
+        # One byte an hour, the present one first.
+        self._hours = bits.to_bytes(-(-bits.bit_length() // 8), "little")
+        self._begun = {one.begin // BINS_AN_HOUR for one in intervals}
+
+    def are_steady(self) -> bool:
+        """Return whether the host uploads steadily in the present hour, and has not changed its rhythm lately."""
+        recent = (hour for hour in self._begun if self._now - hour < _RECENT_HOURS)
+        return self._is_steady(self._now) and not any(map(self._is_steady, recent))
+
+    def _is_steady(self, hour: int) -> bool:
+        """Return whether no long interval began in an hour of the day, on the days before it that have such an hour."""
+        days = clean_days = weeks = clean_weeks = 0
+        for number, age in enumerate(range(self._now - hour + 24, len(self._hours), 24), start=1):
+            if not self._hours[age]:
+                continue
+            then = self._now - age
+            is_clean = then not in self._begun and then + 1 not in self._begun
+            days += 1
+            clean_days += is_clean
+            if number % 7 == 0:
+                weeks += 1
+                clean_weeks += is_clean
+        return days >= _DAYS and clean_days >= _CLEAN_DAYS * days and clean_weeks >= _CLEAN_WEEKS * weeks
+
+
+def _longest_usual(intervals: Iterable[Interval], apart: int) -> int | None:
+    """Return the longest of some intervals that has another one nearly as long, at least a number of bins apart.
+
+    Returns:
+        Its length in bins; None if there is none.
+
+    """
+    longest_first = sorted(intervals, key=lambda one: -one.length)
+    for place, one in enumerate(longest_first):
+        for other in longest_first[place + 1 :]:
+            if other.length < _NEARLY_AS_LONG * one.length:
+                break
+            if abs(other.begin - one.begin) >= apart:
+                return one.length
+    return None
+
+
+def _present_usual(rhythm: Rhythm, intervals: Sequence[Interval]) -> int | None:
+    """Return the longest usual interval of the latest ones, if there were none but long ones for some hours; else None.
+
+    A host that has changed its rhythm for good shows nothing else. One that was away, and is back, uploads between.
+    """
+    latest = latest_in_a_row(rhythm, intervals)
+    has_held = bool(latest) and rhythm.newest - latest[-1].begin >= HELD
+    return _longest_usual(latest, 0) if has_held else None

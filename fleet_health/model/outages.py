@@ -1,0 +1,71 @@
+"""When no host could upload.
+
+The receiver was stopped, its machine was off, or none of several hosts uploaded at a time at which some did a week
+before, and on most days between.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import and_, or_
+from typing import TYPE_CHECKING
+
+from fleet_health.model.rhythm import ALL_BINS, BIN_US, BINS, DAY, WEEK, Rhythm
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from fleet_health.model.pauses import Pause
+
+# For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
+# active all the time.
+_OUTAGE, _APART = 3, 2
+_MOST_DAYS = 4
+
+
+def with_pauses(outages: Rhythm, pauses: Iterable[Pause]) -> Rhythm:
+    """Return outages, in the form of a rhythm, with further stretches of time in which no host could upload."""
+    for pause in pauses:
+        first, end = -(-pause.since // BIN_US), pause.until // BIN_US
+        if not pause.is_known or end <= first:
+            continue
+        newest = max(outages.newest, end - 1)
+        kept = outages.bits << min(newest - outages.newest, BINS)
+        new = ((1 << min(end - first, BINS)) - 1) << min(newest - end + 1, BINS)
+        outages = Rhythm(newest, (kept | new) & ALL_BINS)
+    return outages
+
+
+def outages_of(rhythms: Collection[Rhythm], known: Rhythm) -> Rhythm:
+    """Return the bins in which no host could upload, in the form of a rhythm of more bins than a host's.
+
+    In such a stretch no host uploaded, though some did at that time a week before and on most days between. If there is
+    only one host, its silence says nothing about the receiver.
+
+    Args:
+        rhythms: The rhythms of all hosts.
+        known: The outages that are known.
+
+    """
+    newest = max((one.newest for one in rhythms), default=0)
+    active = reduce(or_, (one.bits << min(newest - one.newest, 2 * BINS) for one in rhythms), 0)
+    about = reduce(or_, (active << ahead >> _APART for ahead in range(2 * _APART + 1)))
+    quiet = about >> WEEK & _on_most_days(about) & ~active if len(rhythms) > 1 else 0
+    # Only what lasts.
+    begun = reduce(and_, (quiet >> later for later in range(_OUTAGE)))
+    lasting = reduce(or_, (begun << later for later in range(_OUTAGE)))
+    if known.newest > newest:
+        return Rhythm(newest, lasting | known.bits >> min(known.newest - newest, BINS))
+    return Rhythm(newest, lasting | known.bits << min(newest - known.newest, 2 * BINS))
+
+
+def _on_most_days(active: int) -> int:
+    """Return the bins that are set on most of the seven days before: the sums are computed bit by bit."""
+    ones = twos = fours = 0
+    for day in range(1, 8):
+        added = active >> day * DAY
+        ones, carried = ones ^ added, ones & added
+        twos, carried = twos ^ carried, twos & carried
+        fours |= carried
+    assert _MOST_DAYS == 1 << 2  # noqa: S101 - of a sum up to 7 the highest bit says so
+    return fours
