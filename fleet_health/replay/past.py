@@ -22,7 +22,8 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
-from fleet_health.sources.once import read_accepted, read_every_row, read_journal
+from fleet_health.sources.index.once import read_every_row
+from fleet_health.sources.journal.once import read_accepted, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from fleet_health.errors import SourceForbidden, SourceMissing, SourceUnavailable
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.words import plural
+from fleet_health.sources.index.once import read_index
 from fleet_health.sources.journal.machines import opened
 from fleet_health.sources.journal.matches import unmatched_in_words
+from fleet_health.sources.journal.once import read_journal
 from fleet_health.sources.journal.unheard import unheard_in
-from fleet_health.sources.once import read_index, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,8 @@ from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.replay.past import Past
 from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
+from fleet_health.sources.journal.once import read_accepted
 from fleet_health.sources.journal.system_messages import DROPPED_ID
-from fleet_health.sources.once import read_accepted
 from tests.rig.properties import times
 from tests.rig.service_process import plain_environment
 from tests.rig.site import iso

@@ -23,7 +23,7 @@ import pytest
 from fleet_health.config.loading import load
 from fleet_health.service import clock
 from fleet_health.sources.index import open_file
-from fleet_health.sources.once import read_every_row
+from fleet_health.sources.index.once import read_every_row
 from fleet_health.sources.state import Phase
 from tests.rig.index_rig import IndexRig
 from tests.rig.patience import PATIENCE_S

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.service import clock
+from fleet_health.sources.journal.once import read_journal
 from fleet_health.sources.journal.samples import sample_lines
 from fleet_health.sources.journal.source import JournalFollower
-from fleet_health.sources.once import read_journal
 
 if TYPE_CHECKING:
     from typing import Any

@@ -14,7 +14,7 @@ from typing import Any
 
 from fleet_health.config.loading import load
 from fleet_health.model.observation import UnitState
-from fleet_health.sources.once import read_journal
+from fleet_health.sources.journal.once import read_journal
 
 for text in sys.argv[1:]:
     with tempfile.NamedTemporaryFile("w") as file:

@@ -21,10 +21,10 @@ from fleet_health.model.instant import isoformat
 from fleet_health.model.observation import Upload
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
+from fleet_health.sources.index.once import read_every_row, read_index
 from fleet_health.sources.index.open_file import LINE_LIMIT, Block
 from fleet_health.sources.index.source import IndexFollower, index_parser, index_tail
 from fleet_health.sources.index.tail import Tail
-from fleet_health.sources.once import read_every_row, read_index
 from fleet_health.sources.state import Phase
 from tests.rig.patience import PATIENCE_S
 

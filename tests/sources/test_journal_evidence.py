@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 from fleet_health.config.loading import load
 from fleet_health.model.coverage import SUPPRESSED, Gap, latest_run
 from fleet_health.model.observation import Response, UnitState
+from fleet_health.sources.journal.once import read_journal
 from fleet_health.sources.journal.source import JournalFollower
 from fleet_health.sources.journal.system_messages import DROPPED_ID
-from fleet_health.sources.once import read_journal
 from fleet_health.sources.state import SourceState
 from tests.rig.site import now_us
 

@@ -18,9 +18,9 @@ from fleet_health.model.observation import UnitState
 from fleet_health.model.traffic import Traffic
 from fleet_health.sources.journal import machines
 from fleet_health.sources.journal.machines import MachineFiles
+from fleet_health.sources.journal.once import read_journal, read_messages
 from fleet_health.sources.journal.samples import sample_lines
 from fleet_health.sources.journal.source import JournalFollower
-from fleet_health.sources.once import read_journal, read_messages
 from fleet_health.sources.state import Phase
 from tests.rig.descriptors import open_descriptors
 from tests.rig.journal_files import make_unknown

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
 from fleet_health.model.observation import UnitState
+from fleet_health.sources.journal.once import read_journal, read_messages
 from fleet_health.sources.journal.source import JournalFollower
-from fleet_health.sources.once import read_journal, read_messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,12 +14,11 @@ from fleet_health.errors import SourceUnavailable
 from fleet_health.model.coverage import NOT_UNDERSTOOD
 from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
 from fleet_health.model.observation import Response, UnitState, Upload
+from fleet_health.sources.index.once import ensure_index_readable, read_every_row, read_index
 from fleet_health.sources.inspection import Inspection, inspected
-from fleet_health.sources.once import (
-    ensure_readable,
+from fleet_health.sources.journal.once import (
+    ensure_journal_readable,
     read_accepted,
-    read_every_row,
-    read_index,
     read_journal,
     read_messages,
     unit_states,
@@ -236,14 +235,17 @@ def test_the_states_of_a_unit_are_known_from_the_one_before_an_instant_on(receiv
     assert all(state.at <= NOW + 3 for state in states)
 
 
-def test_sources_that_are_there_are_readable(receiver: ReceiverSettings) -> None:
-    """Whoever needs them learns at once if one is not."""
-    write_index(receiver, row("a", NOW))
+def test_a_missing_source_is_reported_before_it_is_read(receiver: ReceiverSettings) -> None:
+    """A command that needs a source fails at once if it is not there, and goes on if it is."""
     with pytest.raises(SourceUnavailable):
-        ensure_readable(receiver.index, receiver.journal, 0)
+        ensure_index_readable(receiver.index, 0)
+    with pytest.raises(SourceUnavailable):
+        ensure_journal_readable(receiver.journal)
+    write_index(receiver, row("a", NOW))
     write_journal(receiver, (access("a"), NOW))
 
-    ensure_readable(receiver.index, receiver.journal, 0)
+    ensure_index_readable(receiver.index, 0)
+    ensure_journal_readable(receiver.journal)
 
 
 def test_an_inspection_of_good_sources_finds_nothing(receiver: ReceiverSettings) -> None:

@@ -56,14 +56,8 @@ from fleet_health.service.restoring import newest_alert_at, past_alerts, read_st
 from fleet_health.service.saved_state import SavedState
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
-from fleet_health.sources.once import (
-    STATES_BACK_US,
-    read_accepted,
-    read_every_row,
-    read_index,
-    read_journal,
-    unit_states,
-)
+from fleet_health.sources.index.once import read_every_row, read_index
+from fleet_health.sources.journal.once import STATES_BACK_US, read_accepted, read_journal, unit_states
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from fleet_health.errors import ConfigError, SourceRefused, SourceUnavailable, p
 from fleet_health.model.instant import HOUR_US
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT
 from fleet_health.service import clock
-from fleet_health.sources.once import read_index, read_messages
+from fleet_health.sources.index.once import read_index
+from fleet_health.sources.journal.once import read_messages
 
 if TYPE_CHECKING:
     import argparse

@@ -30,7 +30,8 @@ from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
 from fleet_health.service.restoring import read_state
 from fleet_health.service.saved_state import SavedState
-from fleet_health.sources.once import STATES_BACK_US, allow_many_files, ensure_readable, unit_states
+from fleet_health.sources.index.once import allow_many_files, ensure_index_readable
+from fleet_health.sources.journal.once import STATES_BACK_US, ensure_journal_readable, unit_states
 
 if TYPE_CHECKING:
     import argparse
@@ -93,7 +94,8 @@ def run(options: argparse.Namespace) -> int:
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
             for receiver in one.receivers:
-                ensure_readable(receiver.index, receiver.journal, since)
+                ensure_index_readable(receiver.index, since)
+                ensure_journal_readable(receiver.journal)
         if timeline is not None:
             ensure_drawable(options.plot)
         report = replayed(settings, since, until, timeline, name=_name(path))

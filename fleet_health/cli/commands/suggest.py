@@ -21,7 +21,7 @@ from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.words import plural
 from fleet_health.parsing.local_time import local, localized
 from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions, too_new
-from fleet_health.sources.once import allow_many_files, read_every_row
+from fleet_health.sources.index.once import allow_many_files, read_every_row
 
 if TYPE_CHECKING:
     import argparse
