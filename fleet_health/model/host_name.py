@@ -4,6 +4,9 @@ Names come from the network. One of 1 to 128 characters of `[A-Za-z0-9._:-]` is 
 take it for an option (`-rf`) or for another directory (`..`): then its first character is escaped. Any other is escaped
 (`%` and two hex digits for each byte of its UTF-8), and a long one is cut and closed with a hash of the whole. Neither
 `%` nor `~` stands in a name that is kept, so that an altered name is never that of another host.
+
+Unicode has two forms of a letter such as `ü`: one character (NFC), or a letter and a combining mark (NFD), in which
+macOS names files. Both are the same name, and it is written in NFC.
 """
 
 from __future__ import annotations
@@ -27,10 +30,10 @@ _set_or_unsafe = re.compile(r"(\[!?\]?[^]]*\])|%(?![0-9A-F]{2}|[0-9A-F]?~)|[^A-Z
 
 
 def host_name(raw: str) -> str:
-    """Make a name safe: the same raw name gives the same result, two different ones never do."""
+    """Make a name safe: the same raw name, in either form, gives the same result, two different ones never do."""
     if _is_plain(raw):
         return raw
-    octets = raw.encode("utf-8", "surrogatepass")
+    octets = composed(raw).encode("utf-8", "surrogatepass")
     escaped = _unsafe_byte.sub(lambda match: b"%%%02X" % match[0][0], octets[: _MAX_LENGTH + 1]).decode("ascii")
     if len(octets) <= _MAX_LENGTH and len(escaped) <= _MAX_LENGTH:
         return escaped
@@ -38,6 +41,15 @@ def host_name(raw: str) -> str:
 
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
+
+
+def composed(text: str) -> str:
+    """Return a text in NFC, the form in which hosts are named."""
+    if text.isascii():
+        return text
+    from unicodedata import normalize  # noqa: PLC0415 - slow to import, and few names are beyond ASCII
+
+    return normalize("NFC", text)
 
 
 def named_host(raw: str) -> str:
@@ -73,5 +85,5 @@ def safe_glob(raw: str) -> str:
     return (
         host_name(raw)
         if _is_without_any(raw)
-        else _set_or_unsafe.sub(lambda match: match[1] or host_name(match[0]), raw)
+        else _set_or_unsafe.sub(lambda match: match[1] or host_name(match[0]), composed(raw))
     )

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
@@ -78,11 +79,13 @@ def _decoded(octets: re.Match[str]) -> str:
 
 
 def pattern_for(name: str) -> str:
-    r"""Return a PCRE that finds a name in lines, however a log writes it; of printable ASCII characters only.
+    r"""Return a PCRE that finds a name in lines, however a log writes it, in NFC or NFD; of printable ASCII only.
 
     It is for matching octets, as `journalctl --grep` does: a character beyond ASCII stands there as `\xc3\xbc`.
     """
-    return "".join(map(_any_way, name))
+    forms = dict.fromkeys((name, normalize("NFD", name)))
+    patterns = ["".join(map(_any_way, form)) for form in forms]
+    return patterns[0] if len(patterns) == 1 else f"(?:{'|'.join(patterns)})"
 
 
 def _any_way(character: str) -> str:

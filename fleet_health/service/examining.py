@@ -15,7 +15,7 @@ import msgspec
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.alerting.lifecycle import State
 from fleet_health.model.history import HistorySnapshot
-from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
+from fleet_health.model.host_name import is_host_name, named_host, own_name
 from fleet_health.model.rhythm import BIN_US, SavedRhythm
 from fleet_health.model.strip import BINS
 from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
@@ -82,14 +82,15 @@ def examined(state: SavedState) -> tuple[SavedState, list[str]]:
 def with_present_names(state: SavedState) -> SavedState:
     """Return the state with the present names of hosts.
 
-    In a state from before 0.1.0, a name may be URL-encoded or end in punctuation. The index never had the encoding, so
-    a name in `uploads` is right as it is.
+    In a state from before 0.1.0, a name may be URL-encoded, decomposed (NFD), or end in punctuation. The index never
+    had the encoding of a URL, so a name in `uploads` is not decoded.
     """
 
     def name(host: str) -> str:
-        if not state.are_urls_undone and "%25" in host and "~" not in host and host not in state.uploads:
-            return named_host(unquote(own_name(host)))
-        return named_host(own_name(host)) if host[-1:] in PUNCTUATION and is_host(host) else host
+        if "~" in host or not is_host(host):
+            return host
+        is_url = not state.are_urls_undone and "%25" in host and host not in state.uploads
+        return named_host(unquote(own_name(host)) if is_url else own_name(host))
 
     def latest(instants: Mapping[str, Instant]) -> dict[str, Instant]:
         found: dict[str, Instant] = {}

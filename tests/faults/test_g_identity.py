@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
@@ -85,3 +86,33 @@ def test_G12_a_name_that_the_receiver_keeps_encoded_is_one_host(site: Site, star
 
     assert site.alerted() == [("%2D%C3%BC", "fatal-only"), ("%2D%C3%BC", "unstamped")]
     assert {one["host"] for one in document["hosts"]} == {"well", "b%C3%BCro", "aa:bb", "a%20b", "%2D%C3%BC"}
+
+
+@pytest.mark.fault("G12", rig="service", says="the index has the name in NFC, the journal in NFD")
+def test_G12_a_name_in_two_forms_of_unicode_is_one_host(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """It is evaluated as one host, a glob in either form matches it, and the alert's command finds its lines."""
+    decomposed = normalize("NFD", "büro")
+    site.configure(f'hosts.expected = ["{decomposed}"]\n')
+    begin_us = now_us() - 25 * MINUTE_US
+    for minute in range(24):
+        at_us = begin_us + minute * MINUTE_US
+        site.upload("büro", at_us=at_us)
+        site.answer(quote(decomposed), 201, at_us=at_us)
+        site.answer(quote(normalize("NFD", "-ü")), 412, at_us=at_us)
+    site.sync_journal()
+    site.upload("well")
+    with start_service(site) as service:
+        service.until(lambda: site.alert_rows() != [], "the alert")
+        service.until_evaluated_anew()
+        document = ask(site.directory / "control.sock", target("status"))
+        wanted = run_command("status", "--json", normalize("NFD", "bür?"), "--config", site.config).documents[0]
+        explained = run_command("explain", "--json", decomposed, "--config", site.config).documents[0]
+
+    assert site.alerted() == [("%2D%C3%BC", "fatal-only")]
+    assert {one["host"] for one in document["hosts"]} == {"well", "b%C3%BCro", "%2D%C3%BC"}
+    assert [one["host"] for one in wanted["hosts"]] == [explained["host"]] == ["b%C3%BCro"]
+    (row,) = site.alert_rows()
+    done = subprocess.run(["sh", "-c", row["command"]], capture_output=True, text=True, check=True)
+    assert done.stdout.count(" 412") == 24

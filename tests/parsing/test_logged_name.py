@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
@@ -66,13 +67,14 @@ def test_a_name_is_without_the_encodings_of_its_line(line: str, name: str) -> No
 @PROPERTY
 @given(name=NAMES)
 def test_what_is_encoded_is_undone_and_found(name: str) -> None:
-    """Whatever the name is, in a path, in JSON, or as it is; and the pattern is of printable ASCII."""
-    pattern = pattern_for(name)
+    """Whatever the name is, in a path, in JSON, or as it is, in NFC or NFD; the pattern is of printable ASCII."""
+    pattern = pattern_for(normalize("NFC", name))
     assert pattern.isascii()
     assert pattern.isprintable()
-    for written in (quote(name, safe=""), quote(name), json.dumps(name)[1:-1], name):
-        octets = written.encode()
-        assert re.search(pattern.encode(), b"<" + octets + b">"), written
+    for form in (normalize("NFC", name), normalize("NFD", name)):
+        for written in (quote(form, safe=""), quote(form), json.dumps(form)[1:-1], form):
+            octets = written.encode()
+            assert re.search(pattern.encode(), b"<" + octets + b">"), written
     encoded = quote(name, safe="")
     assert logged_name(f"/v1/{encoded}/e", 4, 4 + len(encoded)) == name
 

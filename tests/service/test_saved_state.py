@@ -70,6 +70,13 @@ def test_names_in_a_state_from_before_0_1_0_are_decoded() -> None:
     assert [with_present_names(one) for one in rest] == rest
 
 
+def test_decomposed_names_in_an_older_state_are_composed() -> None:
+    """`bu%CC%88ro`, which is `büro` in NFD, becomes the name in NFC."""
+    old = named("bu%CC%88ro", uploader="bu%CC%88ro", are_urls_undone=True)
+
+    assert with_present_names(old) == named(NEW, uploader=NEW, are_urls_undone=True)
+
+
 def test_punctuation_after_a_name_in_an_older_state_is_removed() -> None:
     """Two hosts become one, with the later of both uploads."""
     old = named("pi-07:", uploader="pi-07.", are_urls_undone=True)
