@@ -1,17 +1,20 @@
-"""Suggests limits that would have suited hosts better in the past. Pure.
+"""Compares the limits of hosts with their past, and suggests limits that would have suited them better. Pure.
 
 If the usual intervals of a host are longer than its limit, it causes alerts although nothing is wrong. The suggestion
 is the daily or weekly schedule that it keeps to, or else a limit as long as a learned one: see `model.learned_limit`.
+That no interval was longer says only as much as was seen: some hours show no night, and some days no weekend.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.learned_limit import ENOUGH_US, limit_by, usual_interval_us
+from fleet_health.model.rhythm import BIN_US
 from fleet_health.replay.kept_schedule import kept_schedule
 
 if TYPE_CHECKING:
@@ -19,9 +22,13 @@ if TYPE_CHECKING:
 
     from fleet_health.detectors.silent import SilentLimits
     from fleet_health.model.cadence import Cadence
+    from fleet_health.model.intervals import Interval
+    from fleet_health.model.rhythm import Rhythm
     from fleet_health.replay.timeline import Episode
 
 _MINUTE_US, _HALF_A_DAY_US = HOUR_US // 60, 12 * HOUR_US
+WEEK_US = 7 * 24 * HOUR_US
+"""How much of the past has every night and a weekend in it, in microseconds."""
 # A host with this many short intervals for each long one uploads continuously at some hours.
 _SHORT_FOR_LONG = 10
 
@@ -62,47 +69,94 @@ class Backtest:
     later: tuple[int, ...]
 
 
-def suggestions(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[Suggestion]:
-    """Return suggestions for the hosts whose limit does not fit, in order of their names.
+class Fit(StrEnum):
+    """How the limit of a host compares with what was seen of it."""
+
+    TOO_NEW = "too_new"
+    """It is known for less than half a day, and no interval was longer than its limit."""
+    LONGER = "longer"
+    """Its usual intervals are longer than its limit: another limit is suggested."""
+    FITS_SO_FAR = "fits_so_far"
+    """No usual interval is longer, but less than a week was seen."""
+    FITS = "fits"
+    """No usual interval is longer, and a week or more was seen."""
+    BY_RHYTHM = "by_rhythm"
+    """Its limit is learned, or it has a schedule: nothing is suggested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The limit of a host beside what was seen of it.
+
+    Attributes:
+        host: The host.
+        fit: How they compare.
+        seen_us: From its oldest upload of the last four weeks to its newest one, in microseconds.
+        longest_gap_us: Its longest interval in that time, usual or not, without time in which no host could upload.
+        suggestion: What would suit it better, if its usual intervals are longer than its limit; else None.
+
+    """
+
+    host: str
+    fit: Fit
+    seen_us: int
+    longest_gap_us: int
+    suggestion: Suggestion | None
+
+
+def compared(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[Comparison]:
+    """Compare the limits of hosts with their past, in order of their names.
 
     Args:
         cadence: The hosts' rhythms.
-        hosts: The hosts.
-        limits_of: Returns the limits in force for a host. A learned limit or a schedule always fits.
+        hosts: The hosts. One whose rhythm is unknown is left out: nothing was seen of it.
+        limits_of: Returns the limits in force for a host.
 
     """
-    outages, found = cadence.outages(), list[Suggestion]()
+    outages, found = cadence.outages(), list[Comparison]()
     for host in sorted(hosts):
-        limits, rhythm = limits_of(host), cadence.rhythm(host)
-        if rhythm is None or limits.is_learned or limits.expected is not None:
+        rhythm = cadence.rhythm(host)
+        if rhythm is None:
             continue
-        intervals = cadence.intervals_of(host, outages, limits.after_us)
-        usual_us = usual_interval_us(rhythm, intervals)
-        if usual_us is None or usual_us <= limits.after_us:
-            continue
-        limit_us = limit_by(usual_us)
-        # A fixed limit as long as a night would hide all faults of a day, and no limit may be longer than the lookback.
-        is_mixed = len(intervals) * _SHORT_FOR_LONG < rhythm.bits.bit_count() - 1
-        schedule = kept_schedule(rhythm) if usual_us > _HALF_A_DAY_US else None
-        if schedule is not None:
-            key, value = "detectors.silent.expected", schedule
-        elif is_mixed or limit_us + HOUR_US > limits.lookback_us:
-            key, value = "detectors.silent.cadence", "learned"
-        else:
-            key, value = "detectors.silent.after", _written(limit_us)
-        found.append(Suggestion(host, key, value, usual_us, len(intervals)))
+        intervals = cadence.intervals_of(host, outages)
+        # Those of a single bin are not among them.
+        longest = max((one.length for one in intervals), default=min(1, rhythm.bits.bit_length() - 1))
+        fit, suggestion = _fit(host, rhythm, intervals, limits_of(host))
+        found.append(Comparison(host, fit, rhythm.known_us, longest * BIN_US, suggestion))
     return found
 
 
-def too_new(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[str]:
-    """Return the hosts with a fixed limit that are known for too short a time for a suggestion."""
-    return [
-        host
-        for host in hosts
-        if not (limits := limits_of(host)).is_learned
-        and limits.expected is None
-        and ((rhythm := cadence.rhythm(host)) is None or rhythm.known_us < ENOUGH_US)
-    ]
+def _fit(
+    host: str, rhythm: Rhythm, intervals: Iterable[Interval], limits: SilentLimits
+) -> tuple[Fit, Suggestion | None]:
+    """Return how the limit of a host compares with all of its intervals, and what would suit it better."""
+    if limits.is_learned or limits.expected is not None:
+        return Fit.BY_RHYTHM, None
+    longer = [one for one in intervals if one.length * BIN_US > limits.after_us]
+    suggestion = _suggested(host, rhythm, longer, limits)
+    if suggestion is not None:
+        return Fit.LONGER, suggestion
+    if rhythm.known_us < ENOUGH_US:
+        return Fit.TOO_NEW, None
+    return (Fit.FITS if rhythm.known_us >= WEEK_US else Fit.FITS_SO_FAR), None
+
+
+def _suggested(host: str, rhythm: Rhythm, intervals: Sequence[Interval], limits: SilentLimits) -> Suggestion | None:
+    """Return what would suit a host better, by its intervals longer than its limit; None if none of them is usual."""
+    usual_us = usual_interval_us(rhythm, intervals)
+    if usual_us is None:
+        return None
+    limit_us = limit_by(usual_us)
+    # A fixed limit as long as a night would hide all faults of a day, and no limit may be longer than the lookback.
+    is_mixed = len(intervals) * _SHORT_FOR_LONG < rhythm.bits.bit_count() - 1
+    schedule = kept_schedule(rhythm) if usual_us > _HALF_A_DAY_US else None
+    if schedule is not None:
+        key, value = "detectors.silent.expected", schedule
+    elif is_mixed or limit_us + HOUR_US > limits.lookback_us:
+        key, value = "detectors.silent.cadence", "learned"
+    else:
+        key, value = "detectors.silent.after", _written(limit_us)
+    return Suggestion(host, key, value, usual_us, len(intervals))
 
 
 def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> Backtest:

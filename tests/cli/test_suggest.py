@@ -36,35 +36,51 @@ def test_what_is_suggested_can_be_pasted_and_helps(site: Site, run_command: RunC
     assert text.status == again.status == 0
     (override,) = tomllib.loads(text.stdout)["overrides"]
     assert override["hosts"] == ["hourly"]
-    assert "# 1 host of 2 would have been better off with another limit." in text.stdout
+    assert "#   hourly: seen for 2 d 23 h, longest gap 1 h" in text.stdout
+    assert "# A night or a weekend shows only where at least 7 d were seen." in text.stdout
     (one,) = document["suggestions"]
     assert one["alerts_before"] > one["alerts_after"] == 0
-    assert other.stdout == again.stdout.replace("2 hosts", "1 host")
-    assert again.stdout == "# The limits fit the rhythm of 2 hosts: nothing is suggested.\n"
+    assert document["seen"] == [{"host": "hourly", "fit": "longer", "seen_s": 71 * 3600, "longest_gap_s": 3600}]
+    assert "[[overrides]]" not in other.stdout + again.stdout
+    assert "# 2 hosts: the limit fits what was seen so far\n" in again.stdout
 
 
-def test_after_some_minutes_nothing_is_known_of_a_rhythm(site: Site, run_command: RunCommand) -> None:
-    """Then it does not claim that the limits fit. Half a day is enough; a host without uploads is not known at all."""
-    site.configure(tick="5m")
-    for age in range(4):
-        site.upload("new", at_us=NOON - age * 5 * MINUTE)
+def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) -> None:
+    """Half a day shows no night. Of each host it says how long it was seen, and what its longest gap was."""
+    site.configure('[[overrides]]\nhosts = ["learned"]\ndetectors.silent.cadence = "learned"', tick="5m")
+    for host, seen_us in (("new", 15 * MINUTE), ("half", 12 * HOUR), ("week", 7 * 24 * HOUR), ("learned", HOUR)):
+        for age_us in range(0, seen_us + 1, 5 * MINUTE):
+            site.upload(host, at_us=NOON - age_us)
+    site.upload("week", at_us=NOON - 7 * 24 * HOUR - 20 * MINUTE)
     span = ("--since", iso(NOON - 12 * HOUR), "--until", iso(NOON))
 
-    new = run_command("suggest", "--config", site.config, *span)
-    for age in range(12 * 12 + 2):
-        site.upload("steady", at_us=NOON - age * 5 * MINUTE)
-    both = run_command("suggest", "--config", site.config, *span)
+    every = run_command("suggest", "--config", site.config, *span)
+    week = run_command("suggest", "week", "--config", site.config, *span)
     document = run_command("suggest", "--json", "--config", site.config, *span).documents[0]
     nobody = run_command("suggest", "other", "--config", site.config, *span)
 
-    too_new = (
-        "# 1 host known for less than 12 h: too little to suggest a limit. Try again in a day, or better in two weeks."
-    )
-    assert new.stdout.splitlines() == [too_new]
-    assert both.stdout.splitlines() == [too_new, "# The limits fit the rhythm of 1 host: nothing is suggested."]
-    assert (document["hosts"], document["too_new"], document["suggestions"]) == (2, 1, [])
+    assert every.stdout.splitlines() == [
+        "# 1 host: known for less than 12 h, too little to suggest a limit",
+        "#   new: seen for 15 min, longest gap 7 min 30 s",
+        "# 1 host: the limit fits what was seen so far",
+        "#   half: seen for 12 h, longest gap 7 min 30 s",
+        "# 1 host: the limit fits the rhythm",
+        "#   week: seen for 7 d, longest gap 22 min 30 s",
+        "# 1 host: the limit is learned, or there is a schedule; nothing to suggest",
+        "#   learned: seen for 1 h, longest gap 7 min 30 s",
+        "# Gaps are measured in steps of 7 min 30 s.",
+        "# A night or a weekend shows only where at least 7 d were seen. Try again then.",
+    ]
+    assert "night" not in week.stdout
+    assert (document["hosts"], document["too_new"], document["suggestions"]) == (4, 1, [])
+    assert {one["host"]: one["fit"] for one in document["seen"]} == {
+        "half": "fits_so_far",
+        "learned": "by_rhythm",
+        "new": "too_new",
+        "week": "fits",
+    }
     assert nobody.stdout == "# No such host has uploaded in the last four weeks.\n"
-    assert {one.status for one in (new, both, nobody)} == {0}
+    assert {one.status for one in (every, week, nobody)} == {0}
 
 
 def test_what_cannot_be_done_is_said(site: Site, run_command: RunCommand) -> None:

@@ -12,7 +12,8 @@ from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.cadence import Cadence
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Upload
-from fleet_health.replay.suggestions import Backtest, backtest, suggestions
+from fleet_health.model.rhythm import BIN_US
+from fleet_health.replay.suggestions import WEEK_US, Backtest, Fit, backtest, compared
 from fleet_health.replay.timeline import Episode
 
 if TYPE_CHECKING:
@@ -55,25 +56,62 @@ def test_a_host_whose_limit_does_not_fit_gets_another_one(ages: Iterable[int], e
     cadence = Cadence(10)
     cadence.record(Upload("pi-1", NOON - age) for age in ages)
 
-    found = suggestions(cadence, ["pi-1", "unknown"], lambda _: LIMITS)
+    (one,) = compared(cadence, ["pi-1", "unknown"], lambda _: LIMITS)
 
+    found = [] if one.suggestion is None else [one.suggestion]
     assert [(one.key.removeprefix("detectors.silent."), one.value) for one in found] == expected
+    assert one.fit is (Fit.LONGER if expected else Fit.FITS)
 
 
 @pytest.mark.parametrize(
-    "limits",
+    ("limits", "fit"),
     [
-        SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""), is_learned=True, after_max_us=DAY_US),
-        SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""), expected=upload_schedule("hourly :00 +- 5m")),
-        SilentLimits(3 * HOUR_US, DAY_US, SuggestedFix("")),
+        (SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""), is_learned=True, after_max_us=DAY_US), Fit.BY_RHYTHM),
+        (
+            SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""), expected=upload_schedule("hourly :00 +- 5m")),
+            Fit.BY_RHYTHM,
+        ),
+        (SilentLimits(3 * HOUR_US, DAY_US, SuggestedFix("")), Fit.FITS),
+        (SilentLimits(HOUR_US, DAY_US, SuggestedFix("")), Fit.FITS),
     ],
 )
-def test_a_limit_that_fits_is_left_alone(limits: SilentLimits) -> None:
-    """One that is learned, a schedule, and one that is long enough."""
+def test_a_limit_that_fits_is_left_alone(limits: SilentLimits, fit: Fit) -> None:
+    """One that is learned, a schedule, one that is long enough, and one that is exactly as long as the intervals."""
     cadence = Cadence(10)
     cadence.record(Upload("pi-1", NOON - age) for age in range(0, 20 * DAY_US, HOUR_US))
 
-    assert suggestions(cadence, ["pi-1"], lambda _: limits) == []
+    (one,) = compared(cadence, ["pi-1"], lambda _: limits)
+    assert (one.fit, one.suggestion) == (fit, None)
+
+
+@pytest.mark.parametrize(
+    ("ages", "expected"),
+    [
+        pytest.param([0], (Fit.TOO_NEW, 0, 0), id="one upload shows no interval"),
+        pytest.param([0, BIN_US], (Fit.TOO_NEW, BIN_US, BIN_US), id="two within half a day are too little"),
+        pytest.param(
+            range(0, 12 * HOUR_US, BIN_US), (Fit.TOO_NEW, 12 * HOUR_US - BIN_US, BIN_US), id="just under half a day"
+        ),
+        pytest.param(
+            range(0, 12 * HOUR_US + 1, BIN_US), (Fit.FITS_SO_FAR, 12 * HOUR_US, BIN_US), id="exactly half a day"
+        ),
+        pytest.param(range(0, WEEK_US, BIN_US), (Fit.FITS_SO_FAR, WEEK_US - BIN_US, BIN_US), id="just under a week"),
+        pytest.param(range(0, WEEK_US + 1, BIN_US), (Fit.FITS, WEEK_US, BIN_US), id="exactly a week"),
+        pytest.param(
+            [*range(0, 10 * DAY_US, BIN_US), *range(11 * DAY_US, 20 * DAY_US + 1, BIN_US)],
+            (Fit.FITS, 20 * DAY_US, DAY_US + BIN_US),
+            id="a fault of a day is the longest gap all the same",
+        ),
+    ],
+)
+def test_it_says_how_long_a_host_was_seen(ages: Iterable[int], expected: tuple[Fit, int, int]) -> None:
+    """And its longest gap, so that nobody takes half a day without gaps for a host without nights."""
+    cadence = Cadence(10)
+    cadence.record(Upload("pi-1", NOON - age) for age in ages)
+
+    (one,) = compared(cadence, ["pi-1"], lambda _: LIMITS)
+
+    assert (one.fit, one.seen_us, one.longest_gap_us) == expected
 
 
 def test_a_backtest_counts_what_was_notified_and_what_would_come_later() -> None:

@@ -17,10 +17,10 @@ from fleet_health.model.cadence import Cadence
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import describe
 from fleet_health.model.learned_limit import ENOUGH_US
-from fleet_health.model.rhythm import KEPT_US
+from fleet_health.model.rhythm import BIN_US, KEPT_US
 from fleet_health.model.words import plural
 from fleet_health.parsing.local_time import local, localized
-from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions, too_new
+from fleet_health.replay.suggestions import WEEK_US, Backtest, Comparison, Fit, Suggestion, backtest, compared
 from fleet_health.sources.index.once import allow_many_files, read_every_row
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 
-_NO_HOST = "# No such host has uploaded in the last four weeks."
+_FITS = {
+    Fit.TOO_NEW: f"known for less than {describe(ENOUGH_US)}, too little to suggest a limit",
+    Fit.FITS_SO_FAR: "the limit fits what was seen so far",
+    Fit.FITS: "the limit fits the rhythm",
+    Fit.BY_RHYTHM: "the limit is learned, or there is a schedule; nothing to suggest",
+    Fit.LONGER: "usually longer between uploads than the limit; the settings below would have been better",
+}
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -43,7 +49,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " each host whose usual intervals between uploads are longer than its limit, as TOML to paste: the schedule"
         " that it keeps to, a longer limit, or a limit that is learned. Each override is tried on the past: how many"
         " incidents of silence were notified and would have been, and how much later those that remain would have"
-        " opened. This writes nothing and does not ask the service.",
+        " opened. For each host, the length of the past that was seen and the longest gap in it show how far the"
+        " answer can be trusted. This writes nothing and does not ask the service.",
         epilog="Exit status: 0 when it completed, with or without a suggestion; 1 when there is no space for temporary"
         " files; 2 for a bad configuration, or a source that is missing or unreadable.",
     )
@@ -65,21 +72,22 @@ def run(options: argparse.Namespace) -> int:
         cadence = _rhythms(settings, until)
         limits = settings.limits[silent.SYMPTOM]
         hosts = [host for host in cadence.hosts() if not globs.globs or globs.matches(host)]
-        found = suggestions(cadence, hosts, limits.of)
-        too_new_hosts = set(too_new(cadence, hosts, limits.of)) - {one.host for one in found}
+        seen = compared(cadence, hosts, limits.of)
+        found = [one.suggestion for one in seen if one.suggestion is not None]
         tests = _tried(settings, found, since, until)
     except FleetHealthError as error:
         return refused(error)
     if options.json:
-        documents = [_document(one, tests[one.host]) for one in found]
-        counts = {"hosts": len(hosts), "too_new": len(too_new_hosts)}
-        print(json.dumps({"version": 1, **counts, "suggestions": documents}))  # noqa: T201
+        document = {
+            "version": 1,
+            "hosts": len(seen),
+            "too_new": sum(one.fit is Fit.TOO_NEW for one in seen),
+            "seen": [_seen(one) for one in seen],
+            "suggestions": [_document(one, tests[one.host]) for one in found],
+        }
+        print(json.dumps(document))  # noqa: T201
     else:
-        lines = [
-            *_too_new_in_words(len(too_new_hosts)),
-            *_lines(found, tests, len(hosts) - len(too_new_hosts), since, until),
-        ]
-        print("\n".join(map(localized, lines or [_NO_HOST])))  # noqa: T201
+        print("\n".join(map(localized, _lines(seen, found, tests, since, until))))  # noqa: T201
     return 0
 
 
@@ -123,14 +131,25 @@ def _nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def _lines(
-    found: Sequence[Suggestion], tests: Mapping[str, Backtest], hosts: int, since: Instant, until: Instant
+    seen: Sequence[Comparison],
+    found: Sequence[Suggestion],
+    tests: Mapping[str, Backtest],
+    since: Instant,
+    until: Instant,
 ) -> Iterator[str]:
-    if not found:
-        if hosts:
-            yield f"# The limits fit the rhythm of {plural(hosts, 'host')}: nothing is suggested."
+    if not seen:
+        yield "# No such host has uploaded in the last four weeks."
         return
-    yield f"# {plural(len(found), 'host')} of {hosts} would have been better off with another limit."
-    yield f"# Tried on the past from {local(since)} to {local(until)}."
+    for fit, words in _FITS.items():
+        if those := [one for one in seen if one.fit is fit]:
+            yield f"# {plural(len(those), 'host')}: {words}"
+            yield from (f"#   {printable(one.host)}: {_seen_in_words(one)}" for one in those)
+    yield f"# Gaps are measured in steps of {describe(BIN_US)}."
+    if any(one.seen_us < WEEK_US for one in seen if one.fit is not Fit.BY_RHYTHM):
+        yield f"# A night or a weekend shows only where at least {describe(WEEK_US)} were seen. Try again then."
+    if not found:
+        return
+    yield f"# The settings below were tried on the past from {local(since)} to {local(until)}."
     by_host = {one.host: one for one in found}
     for (key, value), names in sorted(_grouped(found).items()):
         yield ""
@@ -141,12 +160,8 @@ def _lines(
         yield f"{key} = {json.dumps(value)}"
 
 
-def _too_new_in_words(count: int) -> Iterator[str]:
-    if count:
-        yield (
-            f"# {plural(count, 'host')} known for less than {describe(ENOUGH_US)}: too little to suggest a limit."
-            " Try again in a day, or better in two weeks."
-        )
+def _seen_in_words(one: Comparison) -> str:
+    return f"seen for {describe(one.seen_us)}, longest gap {describe(one.longest_gap_us)}"
 
 
 def _in_words(one: Suggestion, test: Backtest) -> str:
@@ -155,6 +170,15 @@ def _in_words(one: Suggestion, test: Backtest) -> str:
     if not test.later:
         return words
     return f"{words}; {plural(len(test.later), 'fault')} found later, by {describe(max(test.later))} at most"
+
+
+def _seen(one: Comparison) -> dict[str, Any]:
+    return {
+        "host": one.host,
+        "fit": one.fit,
+        "seen_s": one.seen_us / 1_000_000,
+        "longest_gap_s": one.longest_gap_us / 1_000_000,
+    }
 
 
 def _document(one: Suggestion, test: Backtest) -> dict[str, Any]:
