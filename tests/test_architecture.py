@@ -22,6 +22,8 @@ NOT_FOR_THE_SERVICE = {
     "uvicorn",
     "matplotlib",
     "urllib3",
+    "importlib.metadata",
+    "statistics",
     "jinja2",  # imported with the first page that is asked for
     "fleet_health.api.page.rendering",
     "fleet_health.demo",

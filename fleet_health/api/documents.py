@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
 
+from fleet_health import __version__
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.misfits import misfits
 from fleet_health.alerting.silences import Silences
@@ -65,7 +65,6 @@ class Documents:
         self._silencing = parts.silencing
         self._problems = problems
         self._started_at = clock.now()
-        self._version = version("fleet-health")
 
     async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:
         """Return the status of the fleet.
@@ -146,7 +145,7 @@ class Documents:
 
     def _measured(self) -> Measured:
         return Measured(
-            version=self._version,
+            version=__version__,
             settings=self._settings,
             counters=self._counters,
             journal_outcomes=self._delivery.journal_outcomes,

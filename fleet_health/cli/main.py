@@ -10,12 +10,12 @@ import os
 import signal
 import sys
 
+from fleet_health import __version__
 from fleet_health.cli.commands import SUMMARIES
 
 TYPE_CHECKING = False  # typing takes a tenth of the time that `--help` takes
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
 
     from fleet_health.cli.options import Subparsers
 
@@ -111,16 +111,6 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.HelpFormatter(prog, width=columns - 2)
 
 
-class _Version(argparse.Action):
-    """Prints the version; to look it up takes longer than all else."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        from importlib.metadata import version  # noqa: PLC0415 - see above
-
-        print(f"fleet-health {version('fleet-health')}")  # noqa: T201
-        parser.exit()
-
-
 def _parser() -> tuple[argparse.ArgumentParser, Subparsers]:
     parser = argparse.ArgumentParser(
         prog="fleet-health",
@@ -129,6 +119,6 @@ def _parser() -> tuple[argparse.ArgumentParser, Subparsers]:
         formatter_class=_formatter,
     )
     parser.add_argument(
-        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version and exit"
+        "--version", action="version", version=f"fleet-health {__version__}", help="show the version and exit"
     )
     return parser, parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

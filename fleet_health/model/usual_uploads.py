@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median_low
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleet_health.model.intervals import intervals_between, latest_in_a_row
@@ -71,7 +70,7 @@ def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
         before = range(part + _PARTS_A_DAY, len(uploaded) if present else 0, _PARTS_A_DAY)
         counts = [uploaded[one] for one in before if uploaded[one] and not outage[one]]
         if len(counts) >= _LEAST_DAYS:
-            parts, bins, usual = parts + 1, bins + present, usual + median_low(counts)
+            parts, bins, usual = parts + 1, bins + present, usual + _median_low(counts)
         if part == _LATE_PARTS - 1:
             late_bins, late_usual = bins, usual
     day = ComparedDay(parts, bins, usual, late_bins, late_usual)
@@ -91,7 +90,12 @@ def share_of_usual(rhythm: Rhythm, length_us: int) -> float:
     """
     stretch = (1 << length_us // BIN_US) - 1
     counts = [count for day in range(DAY, BINS, DAY) if (count := (rhythm.bits >> day & stretch).bit_count())]
-    return (rhythm.bits & stretch).bit_count() / median_low(counts) if len(counts) >= _LEAST_DAYS else 1.0
+    return (rhythm.bits & stretch).bit_count() / _median_low(counts) if len(counts) >= _LEAST_DAYS else 1.0
+
+
+def _median_low(counts: list[int]) -> int:
+    """Return the median; the lower one of the two in the middle of an even number."""
+    return sorted(counts)[(len(counts) - 1) // 2]
 
 
 def _has_changed_lately(rhythm: Rhythm, out: int) -> bool:

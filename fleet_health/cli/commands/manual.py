@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from fleet_health import __version__
 from fleet_health.cli.docs import configuration_manual, roff
 from fleet_health.cli.docs.tree import all_parsers, arguments, explanation, subcommands
 from fleet_health.cli.main import build_parser
@@ -42,7 +42,7 @@ EXAMPLES = (
 
 def write_pages(example: Path, directory: Path) -> None:
     """Write both pages into a directory, from the tree of commands and the example of a configuration."""
-    program = f"fleet-health {version('fleet-health')}"
+    program = f"fleet-health {__version__}"
     pages = {
         COMMAND_PAGE: command_page(build_parser(), program),
         configuration_manual.PAGE: configuration_manual.configuration_page(example.read_text(), program),
