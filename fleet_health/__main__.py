@@ -5,18 +5,19 @@ from __future__ import annotations
 import signal
 import sys
 
-NOT_NEEDED = ("rich", "typing_extensions")
-"""What structlog and msgspec import if it is installed: 12 MiB that the service does not need."""
+_BY_STRUCTLOG_AND_MSGSPEC = ("rich", "typing_extensions")
+NOT_NEEDED = {"run": (*_BY_STRUCTLOG_AND_MSGSPEC, "ssl"), "notify": _BY_STRUCTLOG_AND_MSGSPEC}
+"""Process -> modules that others import if they are there, up to 13 MiB of memory; asyncio imports `ssl`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     is_process, arguments = arguments is None, sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] in (["run"], ["notify"]):
+    if arguments and arguments[0] in NOT_NEEDED:
         # Before the slow imports: a SIGHUP during the start would kill the process. The daemon handles the signal as
         # soon as it can, and reads its configuration only then.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        for module in NOT_NEEDED:
+        for module in NOT_NEEDED[arguments[0]]:
             sys.modules[module] = None  # type: ignore[assignment]
     if (
         is_process

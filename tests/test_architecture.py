@@ -24,6 +24,8 @@ NOT_FOR_THE_SERVICE = {
     "urllib3",
     "importlib.metadata",
     "statistics",
+    "email",
+    "ssl",
     "jinja2",  # imported with the first page that is asked for
     "fleet_health.api.page.rendering",
     "fleet_health.demo",

@@ -8,8 +8,8 @@ order.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing, suppress
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -136,7 +136,7 @@ class Connection:
 
         """
         headers = [
-            ("Date", formatdate(usegmt=True)),
+            ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
             ("Content-Type", response.content_type),
             ("X-Content-Type-Options", "nosniff"),
             *response.headers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
@@ -20,7 +19,7 @@ SYMPTOM = "journal-lossy"
 
 # The journal is lossy if it has less than the first share of the rows of hosts, and stays so below the second one:
 # otherwise the incident of a journal that drops about half of its lines would open and resolve again and again.
-_LOSSY, _WHOLE = Fraction(1, 2), Fraction(3, 4)
+_LOSSY, _WHOLE = 0.5, 0.75
 
 
 SPEC = DetectorSpec(
@@ -72,9 +71,9 @@ class JournalLossy(Disagreement):
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         return self._short_of(_LOSSY, fleet, since, now)
 
-    def _short_of(self, part: Fraction, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+    def _short_of(self, part: float, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         """Return the hosts with less than this share of their rows in the journal, each with how many are missing."""
-        limits, numerator, denominator = self._limits, part.numerator, part.denominator
+        limits = self._limits
         lacking: dict[str, int] = {}
         uploads, in_journal = fleet.uploads, fleet.traffic.accepted
         first_at, last_at = since + limits.slack_us, now - limits.slack_us
@@ -87,11 +86,11 @@ class JournalLossy(Disagreement):
             # The older rows of a busy host are not known, so its older responses must not count.
             begin = since if uploads.is_every_known(host, first_at) else rows[0] - limits.slack_us
             # At least as many were accepted as are kept. That is nearly always enough, and spares the count.
-            if len(in_journal.between(host, begin, now)) * denominator >= len(rows) * numerator:
+            if len(in_journal.between(host, begin, now)) >= part * len(rows):
                 continue
             window = fleet.traffic.window(host)
             accepted = 0 if window is None else window.count(begin, now).accepted
-            if accepted * denominator < len(rows) * numerator:
+            if accepted < part * len(rows):
                 lacking[host] = len(rows) - accepted
         return lacking
 

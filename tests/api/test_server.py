@@ -9,6 +9,8 @@ import socket
 import stat
 import subprocess
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +138,22 @@ async def test_each_request_gets_one_response(chunk: int | None, tmp_path: Path)
     )
     assert (failed[0], "division by zero" in json.loads(failed[1])["detail"]) == (500, True)
     assert numbers == b"0\n1\n2\n"
+
+
+async def test_a_response_is_dated(tmp_path: Path) -> None:
+    """By the clock, in the format of RFC 9110."""
+    path = tmp_path / "control.sock"
+    began_at = datetime.now(UTC).replace(microsecond=0)
+    async with listening(path):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(request("/"))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        hang_up(writer)
+
+    (date,) = [line.partition(": ")[2] for line in head if line.startswith("Date: ")]
+    dated_at = parsedate_to_datetime(date)
+    assert date == format_datetime(dated_at, usegmt=True)
+    assert began_at <= dated_at <= datetime.now(UTC)
 
 
 async def test_curl_works(tmp_path: Path) -> None:

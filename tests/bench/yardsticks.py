@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 IMPORTS = "import asyncio, structlog, systemd.journal, msgspec"
 """The least that the service has to load."""
-_WITHOUT_THE_REST = f"import sys; sys.modules |= dict.fromkeys({NOT_NEEDED})"
+_WITHOUT_THE_REST = f"import sys; sys.modules |= dict.fromkeys({NOT_NEEDED['run']})"
 
 FAILREGEX = r'^\S* ?\S+ uvicorn\[\d+\]: INFO:\s+<ADDR>:\d+ - "PUT /v1/episodes/[^/]+/[^"]+ HTTP/1\.1" [45]\d\d'
 """Finds what fail2ban would count: the refusals."""

@@ -21,7 +21,7 @@ MOST = 1.5
 _IMPORTS = """
 import sys
 from fleet_health.__main__ import NOT_NEEDED
-sys.modules |= dict.fromkeys(NOT_NEEDED)
+sys.modules |= dict.fromkeys(NOT_NEEDED["notify"])
 import fleet_health.cli.main
 import fleet_health.cli.commands.notify
 import fleet_health.notify.process

@@ -218,7 +218,7 @@ def _serve(control_fd: int) -> None:
 
 def _import_everything() -> None:
     # As fleet_health.__main__ does for the service.
-    for module in NOT_NEEDED:
+    for module in NOT_NEEDED["run"]:
         sys.modules[module] = None  # type: ignore[assignment]
     from fleet_health.cli import main as parser  # noqa: F401, PLC0415 - this is what takes the time
     from fleet_health.cli.commands import run  # noqa: F401, PLC0415 - this is what takes the time
@@ -257,7 +257,7 @@ def _become(request: Mapping[str, Any], standard: Sequence[int]) -> None:
         arguments = request["arguments"]
         sys.argv = ["fleet-health", *arguments]
         if arguments[:1] != ["run"]:
-            for module in NOT_NEEDED:
+            for module in NOT_NEEDED["run"]:
                 del sys.modules[module]
         exec(compile(request["prelude"], "<prelude>", "exec"), {"sys": sys})  # noqa: S102 - a test's own
         from fleet_health.__main__ import main  # noqa: PLC0415 - not before the fork: it is what runs
