@@ -29,6 +29,7 @@ NOT_FOR_THE_SERVICE = {
     "jinja2",  # imported with the first page that is asked for
     "fleet_health.api.page.rendering",
     "fleet_health.demo",
+    "fleet_health.cli.check",
     "fleet_health.cli.commands.check",
     "fleet_health.cli.commands.completion",
     "fleet_health.cli.commands.demo",

@@ -1,0 +1,1 @@
+"""The two halves of `fleet-health check`: reading the fleet once, and sending the alerts."""
