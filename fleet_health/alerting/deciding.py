@@ -136,7 +136,7 @@ class Decider:
         for fact, is_true in (
             (_LOST, is_lost),
             (_LOSS_FIRES, is_lost and self._does_loss_fire(incident, now)),
-            (_LOSS_NOTIFIED, incident.is_loss_notified),
+            (_LOSS_NOTIFIED, incident.loss_notified_at is not None),
             (_WAS_SUPPRESSED, incident.was_suppressed),
             (_TOO_EARLY, self.situation.is_clock_uncertain or incident.is_too_early(now)),
         ):

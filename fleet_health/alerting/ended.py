@@ -34,6 +34,7 @@ class Ended(msgspec.Struct, frozen=True):
         ended_at: Since when it has recovered; if it was forgotten, when that was.
         decided_at: The evaluation that ended it.
         detail: Its latest finding in words; empty if that is not known.
+        loss_notified_at: When the loss of its host was notified; None if it was not lost at its end.
 
     """
 
@@ -47,6 +48,7 @@ class Ended(msgspec.Struct, frozen=True):
     ended_at: Instant
     decided_at: Instant
     detail: str = ""
+    loss_notified_at: Instant | None = None
 
 
 class EndedIncidents:
@@ -69,6 +71,7 @@ class EndedIncidents:
                 now if one.recovered_since is None else one.recovered_since,
                 now,
                 one.detail,
+                one.loss_notified_at,
             )
             for one, state in incidents
             if one.last_notified_at is not None

@@ -120,12 +120,12 @@ class Endings:
         now = self._evaluation.at
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
             incident.lost_at = None
-            incident.is_loss_notified = False
+            incident.loss_notified_at = None
         elif incident.lost_at is None and is_grouped and not incident.is_noticed:
             self._drop(pair)  # it was only ever part of a group, and was never named
         elif incident.lost_at is None:
             incident.lost_at = now
-        elif incident.is_loss_notified and now - incident.lost_at > self._policy.forget_after_us:
+        elif incident.loss_notified_at is not None and now - incident.lost_at > self._policy.forget_after_us:
             self._drop(pair)
 
     def _forget_lost(self) -> None:
@@ -134,7 +134,7 @@ class Endings:
         Those whose loss was reported are forgotten first.
         """
         lost = [
-            (not one.is_loss_notified, one.lost_at, pair)
+            (one.loss_notified_at is None, one.lost_at, pair)
             for pair, one in self._standing.open.items()
             if one.lost_at is not None
         ]

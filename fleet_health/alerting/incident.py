@@ -27,7 +27,7 @@ class Incident(msgspec.Struct):
         last_notified_at: The latest alert of it; None if there was none.
         recovered_since: Since when the condition is no longer met; None while it is.
         lost_at: Since when its host is lost; None if it is not.
-        is_loss_notified: Whether the loss was notified.
+        loss_notified_at: When the loss was notified; None if it was not.
         first_notified_lost_at: The first alert of it, if it was already lost then; else None.
         was_silenced: Whether a silence or a mute window suppressed its first alert, which has not been sent since.
         was_inhibited: Whether its cause or its flapping did.
@@ -55,7 +55,7 @@ class Incident(msgspec.Struct):
     last_notified_at: Instant | None = None
     recovered_since: Instant | None = None
     lost_at: Instant | None = None
-    is_loss_notified: bool = False
+    loss_notified_at: Instant | None = None
     first_notified_lost_at: Instant | None = None
     was_silenced: bool = False
     was_inhibited: bool = False
@@ -110,8 +110,7 @@ class Incident(msgspec.Struct):
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
         """Record an evaluation that found it, with the limits and the facts that were known then."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
-        self.lost_at = self.recovered_since = self.first_notified_lost_at = None
-        self.is_loss_notified = False
+        self.lost_at = self.loss_notified_at = self.recovered_since = self.first_notified_lost_at = None
         if sign_at is not None and sign_at != PRESENT:
             self.sign_at = sign_at if self.sign_at is None else max(self.sign_at, sign_at)
         self.note_heard(heard_at)
@@ -184,6 +183,7 @@ class Incident(msgspec.Struct):
             "last_notified_at",
             "recovered_since",
             "lost_at",
+            "loss_notified_at",
             "first_notified_lost_at",
             "waits_until",
             "sign_at",

@@ -206,7 +206,7 @@ class Incidents:
             return
         incident = self.open.setdefault(pair, Incident(host, symptom, detected_at))
         if status == LOST:
-            incident.lost_at, incident.is_loss_notified = detected_at, True
+            incident.lost_at = incident.loss_notified_at = detected_at
         else:
             incident.note_notified(max(incident.last_notified_at or detected_at, detected_at))
 
@@ -395,7 +395,7 @@ class Incidents:
     def _notice(self, decision: Decision, now: Instant) -> Notice:
         """Return the notice of a decision, and record it."""
         if decision.action is Action.LOSE:
-            decision.incident.is_loss_notified = True
+            decision.incident.loss_notified_at = now
         else:
             self._dedup_keys.note_resolved(decision.pair, now)
         return notice_of(decision, now)

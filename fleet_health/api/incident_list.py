@@ -46,6 +46,7 @@ def incidents_document(
                 "opened_wall": isoformat(incident.opened_at),
                 "first_notified_wall": _wall(incident.first_notified_at or incident.last_notified_at),
                 "last_notified_wall": _wall(incident.last_notified_at),
+                "loss_notified_wall": _wall(incident.loss_notified_at),
                 "detail": incident.detail,
                 "suggested_fix": incident.suggested_fix,
             }
@@ -73,6 +74,7 @@ def ended_row(ended: Ended) -> dict[str, Any]:
         "opened_wall": isoformat(ended.opened_at),
         "first_notified_wall": isoformat(ended.first_notified_at),
         "last_notified_wall": isoformat(ended.last_notified_at),
+        "loss_notified_wall": _wall(ended.loss_notified_at),
         "ended_wall": isoformat(ended.ended_at),
         "resolved_wall": isoformat(ended.decided_at),
         "detail": ended.detail,

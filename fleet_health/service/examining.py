@@ -293,7 +293,8 @@ def _is_ended(ended: Ended, notes: _Notes) -> bool:
     place = "incidents.ended"
     if not _is_key(ended.id) or ended.state not in {State.RESOLVED, State.FORGOTTEN}:
         return notes.refuse(place, "the id and state of an ended incident", ended)
-    instants = (ended.opened_at, ended.first_notified_at, ended.last_notified_at, ended.ended_at, ended.decided_at)
+    instants = [ended.opened_at, ended.first_notified_at, ended.last_notified_at, ended.ended_at, ended.decided_at]
+    instants += [] if ended.loss_notified_at is None else [ended.loss_notified_at]
     return notes.is_pair(place, (ended.host, ended.symptom)) and all(notes.is_instant(place, at) for at in instants)
 
 
@@ -307,6 +308,7 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
         last_notified_at=notes.instant(place, incident.last_notified_at),
         recovered_since=notes.instant(place, incident.recovered_since),
         lost_at=notes.instant(place, incident.lost_at),
+        loss_notified_at=notes.instant(place, incident.loss_notified_at),
         first_notified_lost_at=notes.instant(place, incident.first_notified_lost_at),
         waits_until=notes.instant(place, incident.waits_until),
         sign_at=notes.instant(place, incident.sign_at),

@@ -43,6 +43,22 @@ def test_an_incident_keeps_its_detail_when_it_is_no_longer_found(watch: Watch) -
     assert unfound[0]["id"] == ended[0]["id"]
 
 
+def test_a_loss_is_listed_with_the_evaluation_that_notified_it(watch: Watch) -> None:
+    """While it lasts, also under a silence; and after the incident was dropped or resolved."""
+    watch.tick(NOON, SILENT)
+    lost_at, lists = NOON + 25 * HOUR_US, []
+    for number, muted in enumerate([[SILENT], [], [SILENT]]):
+        at = lost_at + number * TICK
+        rows = listed(watch, watch.tick(at, muted=muted), at)["open"]
+        lists.append([(one["state"], one["loss_notified_wall"]) for one in rows])
+    forgotten_at = lost_at + 32 * 24 * HOUR_US
+    ended = listed(watch, watch.tick(forgotten_at), forgotten_at)["ended"]
+
+    notified = isoformat(lost_at + TICK)
+    assert lists == [[("silenced", None)], [("lost", notified)], [("silenced", notified)]]
+    assert [(one["state"], one["loss_notified_wall"]) for one in ended] == [("forgotten", notified)]
+
+
 def test_a_flapping_host_is_an_incident_of_its_own(watch: Watch) -> None:
     """It has one id from the alert to the notice of its end, even while no incident is open."""
     documents, at = [], NOON
