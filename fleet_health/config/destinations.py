@@ -29,7 +29,7 @@ WATCH_STOPPED = "watch-stopped"
 SYMPTOMS = (*(spec.symptom for spec in DETECTORS), flapping.SYMPTOM, WATCH_STOPPED)
 """Every symptom that a destination can be sent."""
 
-KINDS = ("opening", "repeat", "resolution")
+KINDS = ("opening", "repeat", "lost", "resolution")
 """The kinds of notifications that a destination can be sent."""
 
 COMMON: dict[str, Key] = {

@@ -12,7 +12,6 @@ from fleet_health.alerting.mute_windows import MuteWindow
 from fleet_health.config.destinations import read_destinations
 from fleet_health.config.document import LISTS, TableReader, read_document, shown
 from fleet_health.config.receiver_patterns import depending_defaults
-from fleet_health.config.same_file import identities
 from fleet_health.config.schema import (
     BY_HOST,
     HOSTS_KEY,
@@ -300,7 +299,6 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
 
 
 def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., bool]) -> Iterator[Problem]:
-    identity = identities([settings.alerts_path, *(receiver.index.path for receiver in settings.receivers)])
     for number, receiver in enumerate(settings.receivers, start=1):
         index, journal, place = receiver.index, receiver.journal, f"receivers[{number}]." if receiver.name else ""
         if journal.directory is not None and journal.namespace is not None:
@@ -308,15 +306,13 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
         of_unit = [field for fields in journal.match for field in fields if field.startswith("_SYSTEMD_UNIT=")]
         if journal.units and of_unit:
             yield Problem(f"{place}journal.match", "the unit in journal.unit only", shown(of_unit[0]))
-        if are_read("alerts.path", "index.path") and identity[settings.alerts_path] == identity[index.path]:
+        if are_read("alerts.path", "index.path") and settings.alerts_path == index.path:
             yield Problem("alerts.path", "a file of its own", "the path of the index")
         if are_read("index.host_field", "index.time_field") and index.host_field == index.time_field:
             yield Problem(f"{place}index.time_field", "another key than index.host_field", shown(index.time_field))
         for before, other in enumerate(settings.receivers[: number - 1], start=1):
-            if are_read("index.path") and identity[index.path] == identity[other.index.path]:
-                link = "" if index.path == other.index.path else f"{index.path}, a link to "
-                found = f"{link}that of receivers[{before}]: {other.index.path}"
-                yield Problem(f"{place}index.path", "an index of its own", found)
+            if are_read("index.path") and index.path == other.index.path:
+                yield Problem(f"{place}index.path", "an index of its own", f"that of receivers[{before}]: {index.path}")
             if are_read("journal.unit") and _share_lines(journal, other.journal):
                 yield Problem(
                     f"{place}journal.unit",

@@ -93,8 +93,8 @@ class LevelDestination(Protocol):
         """Deliver the open incidents and those that ended recently.
 
         Args:
-            standing: The opening of each incident that is notified and not over.
-            ended: The resolution of each that has ended within the last 15 minutes, or that has not been delivered.
+            standing: The opening of each incident that is notified, is not over, and whose host is not lost.
+            ended: The loss or resolution of each other one, if it is of the last 15 minutes or not delivered yet.
             expires_at: Until when this holds if nothing newer is sent.
             is_test: Whether an operator asked for it to try the destination. It must be marked as a test.
 

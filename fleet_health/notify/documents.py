@@ -13,7 +13,7 @@ from fleet_health.parsing.timestamp import parse_time
 if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
-_FORGOTTEN, _RESOLVED = "forgotten", "resolved"
+_RESOLVED = "resolved"
 _BLIND = "blind"
 _VERSION = 1
 
@@ -27,7 +27,7 @@ class Incident:
     """An incident that the daemon has notified.
 
     Attributes:
-        id: What names it; it stays the same for as long as the daemon remembers it.
+        id: Its identifier, which stays the same for as long as the daemon remembers it.
         host: Its host; `*` or `*@NAME` for the fleet or a receiver.
         symptom: Its symptom.
         detail: What it was found by last, in words; may be empty.
@@ -35,10 +35,10 @@ class Incident:
         opened_at: The evaluation that found it first.
         first_notified_at: The evaluation that decided on its first alert.
         last_notified_at: The evaluation that decided on its latest alert.
-        ended_at: Since when it is over; None while it is open.
-        resolved_at: The evaluation that decided on the notice of that; None if there is none, because it is open, or
-            was dropped without a notice.
+        ended_at: Since when it is over, or when it was dropped; None while it is open.
+        resolved_at: The evaluation that decided on its resolution; None if it has not resolved.
         is_over: Whether it is seen to be over though its resolution is suppressed. It is open all the same.
+        loss_notified_at: The evaluation that decided to report that its host is lost; None if the host is not lost.
 
     """
 
@@ -53,11 +53,17 @@ class Incident:
     ended_at: Instant | None = None
     resolved_at: Instant | None = None
     is_over: bool = False
+    loss_notified_at: Instant | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it has neither resolved nor been dropped."""
         return self.ended_at is None
+
+    @property
+    def is_standing(self) -> bool:
+        """Whether it is open and its host is not lost."""
+        return self.is_open and self.loss_notified_at is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class _Open(msgspec.Struct):
     opened_wall: str
     first_notified_wall: str | None
     last_notified_wall: str | None
+    loss_notified_wall: str | None = None
     detail: str = ""
     suggested_fix: str = ""
 
@@ -100,6 +107,7 @@ class _Ended(msgspec.Struct):
     last_notified_wall: str
     ended_wall: str
     resolved_wall: str
+    loss_notified_wall: str | None = None
     detail: str = ""
 
 
@@ -150,11 +158,11 @@ def _open(raw: _Open) -> Incident:
         parse_time(raw.first_notified_wall or ""),
         parse_time(raw.last_notified_wall or ""),
         is_over=raw.state == _RESOLVED,
+        loss_notified_at=_instant(raw.loss_notified_wall),
     )
 
 
 def _ended(raw: _Ended) -> Incident:
-    decided_at = parse_time(raw.resolved_wall)
     return Incident(
         raw.id,
         raw.host,
@@ -165,5 +173,10 @@ def _ended(raw: _Ended) -> Incident:
         parse_time(raw.first_notified_wall),
         parse_time(raw.last_notified_wall),
         ended_at=parse_time(raw.ended_wall),
-        resolved_at=None if raw.state == _FORGOTTEN else decided_at,
+        resolved_at=parse_time(raw.resolved_wall) if raw.state == _RESOLVED else None,
+        loss_notified_at=_instant(raw.loss_notified_wall),
     )
+
+
+def _instant(wall: str | None) -> Instant | None:
+    return None if wall is None else parse_time(wall)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from fleet_health.config.destinations import DestinationSettings
     from fleet_health.model.instant import Instant
 
-_ORDER = {Kind.OPENING: 0, Kind.REPEAT: 1, Kind.RESOLUTION: 2}
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -88,7 +86,7 @@ def next_turn(
 def _place(one: Waiting) -> tuple[object, ...]:
     """Return by what it is put in order: as it was decided, and what concerns all hosts before the others."""
     sent = one.notification
-    return sent.decided_at, _ORDER[sent.kind], sent.host, sent.symptom
+    return sent.decided_at, sent.kind.rank, sent.host, sent.symptom
 
 
 def key_of(destination: str, notifications: Iterable[Notification]) -> str:

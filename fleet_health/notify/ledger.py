@@ -32,7 +32,7 @@ KEPT_US = 30 * 24 * HOUR_US
 KEPT_COUNT = 100_000
 """How many settled notifications are kept: the latest."""
 
-_VERSION = 1
+_VERSION = 2
 
 
 def _among(names: Iterable[str]) -> str:
@@ -46,7 +46,7 @@ _SCHEMA = {
             suggested_fix TEXT NOT NULL, opened_at INTEGER NOT NULL, first_notified_at INTEGER NOT NULL,
             last_notified_at INTEGER NOT NULL, ended_at INTEGER, resolved_at INTEGER,
             is_over INTEGER NOT NULL CHECK (is_over IN (0, 1)), is_listed INTEGER NOT NULL CHECK (is_listed IN (0, 1)),
-            seen_at INTEGER NOT NULL
+            seen_at INTEGER NOT NULL, loss_notified_at INTEGER
         ) STRICT""",
     "notifications": f"""
         CREATE TABLE notifications (
@@ -63,7 +63,7 @@ _SCHEMA = {
         CREATE TABLE messages (
             key TEXT PRIMARY KEY, destination TEXT NOT NULL, delayed INTEGER NOT NULL,
             state TEXT NOT NULL CHECK (state IN ({_among(State)})), began_at INTEGER NOT NULL, at INTEGER,
-            answer TEXT NOT NULL, reference TEXT NOT NULL,
+            response TEXT NOT NULL, reference TEXT NOT NULL,
             may_be_taken INTEGER NOT NULL CHECK (may_be_taken IN (0, 1))
         ) STRICT""",
     "destinations": """
@@ -77,6 +77,21 @@ _SCHEMA = {
     "members": "CREATE INDEX members ON notifications (message)",
     "sent": "CREATE INDEX sent ON messages (destination, state, at)",
 }
+
+
+_UPGRADES = {
+    1: (
+        "ALTER TABLE incidents ADD COLUMN loss_notified_at INTEGER",
+        "ALTER TABLE messages RENAME COLUMN answer TO response",
+        "ALTER TABLE notifications RENAME TO notifications_of_1",
+        "DROP INDEX waiting",
+        "DROP INDEX members",
+        *(_SCHEMA[name] for name in ("notifications", "waiting", "members")),
+        "INSERT INTO notifications SELECT * FROM notifications_of_1",
+        "DROP TABLE notifications_of_1",
+    )
+}
+"""Version -> the statements that make the next version of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ class Record:
         answer: What the destination answered; empty if it has not.
         reference: The destination's own id for it; empty if there is none.
         key: The idempotency key of its message; empty if it was in none.
-        is_unannounced: Whether it is a resolution that reports the opening too.
+        is_unannounced: Whether it is a loss or a resolution that reports the opening too.
 
     """
 
@@ -150,7 +165,7 @@ class Ledger:
 
     def __init__(self, directory: Path) -> None:
         """Take the directory that it is in."""
-        self._store = Store(directory / FILE, {name: _SCHEMA[name] for name in _SCHEMA}, _VERSION)
+        self._store = Store(directory / FILE, _SCHEMA, _VERSION, _UPGRADES)
 
     @property
     def path(self) -> Path:
@@ -464,7 +479,7 @@ class Ledger:
         def work(connection: sqlite3.Connection) -> list[Record]:
             rows = connection.execute(
                 "SELECT n.destination, n.kind, n.host, n.symptom, n.detail, n.state, n.queued_at, n.attempts, n.at,"
-                " coalesce(m.answer, ''), coalesce(m.reference, ''), coalesce(n.message, ''), n.is_unannounced"
+                " coalesce(m.response, ''), coalesce(m.reference, ''), coalesce(n.message, ''), n.is_unannounced"
                 " FROM notifications n LEFT JOIN messages m ON m.key = n.message"
                 " WHERE ?1 IS NULL OR n.host = ?1 ORDER BY n.queued_at DESC, n.decided_at DESC LIMIT ?2",
                 (host, limit),
@@ -502,17 +517,17 @@ class Ledger:
 
 _INCIDENT = (
     "id, host, symptom, detail, suggested_fix, opened_at, first_notified_at, last_notified_at, ended_at, resolved_at,"
-    " is_over"
+    " is_over, loss_notified_at"
 )
 _NOTIFICATION = "incident, kind, host, symptom, detail, suggested_fix, opened_at, decided_at, ended_at, is_unannounced"
-_IN_ORDER = (
-    "ORDER BY decided_at, CASE kind WHEN 'opening' THEN 0 WHEN 'repeat' THEN 1 ELSE 2 END, host, symptom, incident"
-)
+_RANK = " ".join(f"WHEN '{kind}' THEN {kind.rank}" for kind in Kind)
+_IN_ORDER = f"ORDER BY decided_at, CASE kind {_RANK} END, host, symptom, incident"
 _THE = "WHERE destination = ? AND incident = ? AND kind = ? AND decided_at = ?"
 
 
 def _incident(row: Sequence[Any]) -> Incident:
-    return Incident(*[*row[:-1], bool(row[-1])])
+    *fields, is_over, loss_notified_at = row
+    return Incident(*[*fields, bool(is_over), loss_notified_at])
 
 
 def _notification(row: Sequence[Any]) -> Notification:
@@ -526,7 +541,14 @@ def _name(destination: str, one: Notification) -> tuple[str, str, str, Instant]:
 
 def _news(one: Incident) -> tuple[Any, ...]:
     """Return what of an incident is worth a write: its words change at each evaluation."""
-    return one.first_notified_at, one.last_notified_at, one.ended_at, one.resolved_at, one.is_over
+    return (
+        one.first_notified_at,
+        one.last_notified_at,
+        one.ended_at,
+        one.resolved_at,
+        one.is_over,
+        one.loss_notified_at,
+    )
 
 
 def _is_own(one: Incident) -> bool:
@@ -539,7 +561,7 @@ OWN = "notify-"
 
 def _put(connection: sqlite3.Connection, alias: str, one: Incident, now: Instant) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)",
+        "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         (
             one.id,
             alias,
@@ -554,6 +576,7 @@ def _put(connection: sqlite3.Connection, alias: str, one: Incident, now: Instant
             one.resolved_at,
             one.is_over,
             now,
+            one.loss_notified_at,
         ),
     )
 
@@ -615,7 +638,7 @@ def _deliver(
 
 def _finish(connection: sqlite3.Connection, key: str, state: State, delivered: Delivered, now: Instant) -> None:
     connection.execute(
-        "UPDATE messages SET state = ?, answer = ?, reference = ?, at = ? WHERE key = ?",
+        "UPDATE messages SET state = ?, response = ?, reference = ?, at = ? WHERE key = ?",
         (state, delivered.answer, delivered.reference, now, key),
     )
     connection.execute(

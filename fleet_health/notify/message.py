@@ -11,11 +11,23 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a notification reports about its incident."""
+    """What a notification reports about its incident. Those that need action come first."""
 
     OPENING = "opening"
     REPEAT = "repeat"
+    LOSS = "lost"
+    """Its host is lost: nothing more is sent about it unless the host shows a sign again."""
     RESOLUTION = "resolution"
+
+    @property
+    def rank(self) -> int:
+        """Its place in the order of the kinds."""
+        return tuple(Kind).index(self)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing is expected to follow it."""
+        return self in {Kind.LOSS, Kind.RESOLUTION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +44,8 @@ class Notification:
         opened_at: The evaluation that found the incident first, in microseconds since 1970, as all instants.
         decided_at: The evaluation that decided this notification.
         ended_at: Since when the incident is over; None while it is open.
-        is_unannounced: Whether it is a resolution whose opening has not been delivered, so that it must report both.
+        is_unannounced: Whether it is a loss or a resolution whose opening has not been delivered, so that it must
+            report both.
 
     """
 

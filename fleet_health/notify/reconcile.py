@@ -8,7 +8,7 @@ ledger.
       │  ▲        │
       │  └────────┤ it was surely not taken
       │           └─ refused: the destination will never take it
-      ├─ merged: another notification reports it as well
+      ├─ merged: another notification replaces it
       ├─ withdrawn: the daemon dropped the incident
       └─ dropped: it has waited for too long
 """
@@ -51,9 +51,10 @@ class Entry:
         incident: The id of its incident.
         kind: What it reports.
         decided_at: The evaluation that decided it; with the kind it names it among those of its incident.
-        covers_until: The latest alert of the incident that it stands for: a later one is another notification.
+        covers_until: The latest alert, loss or resolution of the incident that it stands for: a later one is another
+            notification.
         state: How it stands.
-        is_unannounced: Whether it is a resolution that reports the opening too.
+        is_unannounced: Whether it is a loss or a resolution that reports the opening too.
 
     """
 
@@ -71,7 +72,7 @@ class Queue:
 
     Attributes:
         notification: The notification.
-        covers_until: As of an `Entry`.
+        covers_until: The latest alert, loss or resolution that it stands for.
 
     """
 
@@ -128,7 +129,7 @@ def changes(
 ) -> list[Change]:
     """Return the changes to the ledger for one destination.
 
-    Done, it returns nothing for the same incidents.
+    Once they have been made, it returns nothing for the same incidents.
 
     Args:
         incidents: The incidents that were notified.
@@ -162,69 +163,100 @@ def successors(known: Iterable[tuple[str, Incident]], listed: Sequence[Incident]
     }
 
 
+def is_opened(entries: Sequence[Entry]) -> bool:
+    """Return whether an incident with these entries counts as open at the destination, or will when they are sent."""
+    steps = _Held(entries).steps
+    return bool(steps) and steps[-1].kind is Kind.OPENING
+
+
 class _Held:
-    """What the ledger holds of one incident for one destination."""
+    """The ledger's entries of one incident for one destination.
+
+    Attributes:
+        waiting: Those that wait.
+        steps: The openings and losses that are sent, or will be; the latest is the last.
+        covers_until: The latest alert or loss that any entry stands for; None without an entry.
+        is_known: Whether the destination may know of the incident: it may have taken an opening, or a message that
+            reports the opening too.
+
+    """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self.opening = next((one for one in entries if one.kind is Kind.OPENING), None)
-        self.resolution = next((one for one in entries if one.kind is Kind.RESOLUTION), None)
-        self.waiting = [one for one in entries if one.state is State.QUEUED]
+        self._counted = sorted(
+            (one for one in entries if one.state not in {State.MERGED, State.WITHDRAWN}),
+            key=lambda one: (one.decided_at, one.kind.rank),
+        )
+        self.waiting = [one for one in self._counted if one.state is State.QUEUED]
+        self.steps = [one for one in self._counted if one.kind in {Kind.OPENING, Kind.LOSS}]
         self.covers_until = max((one.covers_until for one in entries), default=None)
+        self.is_known = any(
+            one.kind is Kind.OPENING or one.is_unannounced
+            for one in self._counted
+            if one.state in {State.SENT, State.SENDING}
+        )
 
-    @property
-    def waiting_repeats(self) -> list[Entry]:
-        return [one for one in self.waiting if one.kind is Kind.REPEAT]
+    def closing(self, kind: Kind, at: Instant) -> Entry | None:
+        """Return the entry of a loss or of the resolution; None if there is none.
+
+        Args:
+            kind: The kind. An incident resolves once, and may be lost several times.
+            at: The evaluation that decided it.
+
+        """
+        found = [one for one in self._counted if one.kind is kind]
+        return next((one for one in found if kind is Kind.RESOLUTION or one.covers_until >= at), None)
 
 
 def _changes(incident: Incident, held: _Held, recipient: Recipient, now: Instant) -> Iterator[Change]:
-    if incident.is_open:
+    if incident.resolved_at is not None:
+        yield from _of_closed(incident, held, recipient, Kind.RESOLUTION, incident.resolved_at)
+    elif incident.loss_notified_at is not None:
+        yield from _of_closed(incident, held, recipient, Kind.LOSS, incident.loss_notified_at)
+    elif incident.is_open:
         yield from _of_standing(incident, held, recipient, now)
-    elif incident.resolved_at is None:
-        yield from (Settle(one, State.WITHDRAWN) for one in held.waiting)
     else:
-        yield from _of_resolved(incident, held, recipient, incident.resolved_at)
+        yield from (Settle(one, State.WITHDRAWN) for one in held.waiting)
 
 
 def _of_standing(incident: Incident, held: _Held, recipient: Recipient, now: Instant) -> Iterator[Change]:
-    """Return what follows for an incident that stands."""
+    """Yield the changes for an incident that stands."""
     is_sent = recipient.settings.takes(incident.host, incident.symptom) and now >= recipient.due_at(incident)
-    last = incident.last_notified_at
-    if held.opening is None and recipient.wants(Kind.OPENING):
-        if is_sent and not incident.is_over:
-            yield Queue(notification(incident, Kind.OPENING, incident.first_notified_at), last)
+    last, steps = incident.last_notified_at, held.steps
+    if steps and steps[-1].kind is Kind.LOSS and steps[-1].state is State.QUEUED:
+        # The host has shown a sign before its loss was delivered.
+        yield Settle(steps[-1], State.MERGED)
+        steps = steps[:-1]
+    latest = steps[-1] if steps else None
+    if recipient.wants(Kind.OPENING) and (latest is None or latest.kind is Kind.LOSS):
+        if is_sent and not incident.is_over and (latest is None or last > latest.covers_until):
+            at = incident.first_notified_at if latest is None else last
+            yield Queue(notification(incident, Kind.OPENING, at), last)
         return
-    if held.opening is not None and held.opening.state is State.QUEUED:
-        if last > held.opening.covers_until:
-            yield Cover(held.opening, last)
+    if latest is not None and latest.state is State.QUEUED:
+        if last > latest.covers_until:
+            yield Cover(latest, last)
         return
     known = max(incident.first_notified_at, recipient.since) if held.covers_until is None else held.covers_until
     if recipient.wants(Kind.REPEAT) and is_sent and last > known:
-        yield from (Settle(one, State.MERGED) for one in held.waiting_repeats)
+        yield from (Settle(one, State.MERGED) for one in held.waiting if one.kind is Kind.REPEAT)
         yield Queue(notification(incident, Kind.REPEAT, last), last)
 
 
-def _of_resolved(incident: Incident, held: _Held, recipient: Recipient, resolved_at: Instant) -> Iterator[Change]:
-    """Return what follows for an incident that is over."""
-    yield from (Settle(one, State.MERGED) for one in held.waiting_repeats)
-    opening, resolution = held.opening, held.resolution
-    if opening is not None and opening.state is State.QUEUED:
-        # It resolved before it was delivered: one message reports both.
-        yield Settle(opening, State.MERGED)
-        if resolution is None or resolution.state is State.QUEUED:
-            yield Queue(notification(incident, Kind.RESOLUTION, resolved_at, is_unannounced=True), resolved_at)
-        return
-    if resolution is not None:
-        return
-    if opening is None:
-        is_of_before = resolved_at <= recipient.since or resolved_at < recipient.due_at(incident)
+def _of_closed(incident: Incident, held: _Held, recipient: Recipient, kind: Kind, at: Instant) -> Iterator[Change]:
+    """Yield the changes for an incident that has resolved, or whose host is lost: its loss or resolution is sent.
+
+    It replaces everything that still waits. If the opening was not delivered, one message reports both.
+    """
+    closing = held.closing(kind, at)
+    yield from (Settle(one, State.MERGED) for one in held.waiting if one is not closing)
+    if not held.steps:
+        is_of_before = at <= recipient.since or at < recipient.due_at(incident)
         if is_of_before or not recipient.settings.takes(incident.host, incident.symptom):
             return
-        if recipient.wants(Kind.OPENING):
-            yield Queue(notification(incident, Kind.RESOLUTION, resolved_at, is_unannounced=True), resolved_at)
-            return
-    if recipient.wants(Kind.RESOLUTION):
-        is_undelivered = opening is not None and opening.state not in {State.SENT, State.SENDING}
-        yield Queue(notification(incident, Kind.RESOLUTION, resolved_at, is_unannounced=is_undelivered), resolved_at)
+    is_unannounced = recipient.wants(Kind.OPENING) and not held.is_known
+    is_queued = closing is not None and closing.state is State.QUEUED and closing.is_unannounced != is_unannounced
+    if (closing is None or is_queued) and (is_unannounced or recipient.wants(kind)):
+        yield Queue(notification(incident, kind, at, is_unannounced=is_unannounced), at)
 
 
 def notification(incident: Incident, kind: Kind, decided_at: Instant, *, is_unannounced: bool = False) -> Notification:

@@ -261,7 +261,7 @@ class Notifier:
 
     def _evaluated(self, incidents: Sequence[Incident]) -> Evaluated | None:
         """Return the latest evaluation for the couriers; None before the first."""
-        document, standing = self._document, tuple(one for one in incidents if one.is_open)
+        document, standing = self._document, tuple(one for one in incidents if one.is_standing)
         if document is None and not standing:
             return None
         problems = () if document is None else (*document.problems, *([document.blind] if document.blind else []))

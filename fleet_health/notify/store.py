@@ -62,13 +62,24 @@ class _DamageError(sqlite3.DatabaseError):
 class Store:
     """A database in a file, or for as long as that cannot be written, in memory. Threads use it one at a time."""
 
-    def __init__(self, path: Path, schema: Mapping[str, str], version: int) -> None:
-        """Take where it is, the declaration of each table and index by its name, and the version of these."""
+    def __init__(
+        self, path: Path, schema: Mapping[str, str], version: int, upgrades: Mapping[int, Sequence[str]]
+    ) -> None:
+        """Take where it is, and what it holds.
+
+        Args:
+            path: The file.
+            schema: The declaration of each table and index, by its name.
+            version: The version of the schema.
+            upgrades: Each older version -> the statements that make the next version of it.
+
+        """
         self.path = path
         self.problem = ""
         """Why nothing is written; empty if all is well."""
         self._schema = schema
         self._version = version
+        self._upgrades = upgrades
         self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._is_in_memory = False
@@ -223,6 +234,8 @@ class Store:
             raise _DamageError("it is empty")
         if not found:
             self._create(connection)
+        elif found < self._version:
+            self._upgrade(connection, found)
 
     def _create(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -230,6 +243,15 @@ class Store:
             connection.execute(declaration)
         connection.execute(f"PRAGMA user_version={self._version:d}")
         connection.execute("COMMIT")
+
+    def _upgrade(self, connection: sqlite3.Connection, found: int) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for version in range(found, self._version):
+            for statement in self._upgrades[version]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version={self._version:d}")
+        connection.execute("COMMIT")
+        _log.info("ledger upgraded", file=str(self.path), version=self._version)
 
     def _handle(self, error: sqlite3.Error) -> None:
         """Continue in memory after an error of the file, with everything that can be read from it."""

@@ -36,7 +36,7 @@ _LONGEST_SENTENCE = 2_000
 _SHORTEST_SENTENCE = 40
 _SHORTEST_HOST = 24
 
-_ORDER = (Kind.OPENING, Kind.REPEAT, Kind.RESOLUTION)
+_COUNTED_AS = {Kind.OPENING: "new", Kind.REPEAT: "still open", Kind.LOSS: "lost", Kind.RESOLUTION: "over"}
 
 
 def subject(message: Message, limit: int = SUBJECT_LIMIT) -> str:
@@ -127,6 +127,8 @@ def _label(one: Notification) -> str:
     symptom = symptom_of(one)
     if one.kind is Kind.RESOLUTION:
         return f"was {symptom}" if one.is_unannounced else f"no longer {symptom}"
+    if one.kind is Kind.LOSS:
+        return f"lost while {symptom}"
     return f"still {symptom}" if one.kind is Kind.REPEAT else symptom
 
 
@@ -138,7 +140,7 @@ def _headline(one: Notification, limit: int, before: str = "", after: str = "") 
 
 def _ordered(message: Message) -> list[Notification]:
     """Return the notifications, those that need action first."""
-    return sorted(message.notifications, key=lambda one: _ORDER.index(one.kind))
+    return sorted(message.notifications, key=lambda one: one.kind.rank)
 
 
 def _since(one: Notification, zone: tzinfo | None) -> str:
@@ -148,10 +150,16 @@ def _since(one: Notification, zone: tzinfo | None) -> str:
         return f"{symptom} since {opened}."
     if one.kind is Kind.REPEAT:
         return f"still {symptom}, since {opened} ({_lasted(one.opened_at, one.decided_at)})."
+    undelivered = " Its opening could not be delivered in time." if one.is_unannounced else ""
+    if one.kind is Kind.LOSS:
+        return (
+            f"lost, {symptom} since {opened}. It has shown no sign for the whole lookback; nothing more is sent about"
+            f" it until it does.{undelivered}"
+        )
     ended = one.decided_at if one.ended_at is None else one.ended_at
     span = f"from {opened} to {when(ended, zone)} ({_lasted(one.opened_at, ended)})"
     if one.is_unannounced:
-        return f"was {symptom} {span}. It is over. Its opening could not be delivered in time."
+        return f"was {symptom} {span}. It is over.{undelivered}"
     return f"no longer {symptom}. It was {span}."
 
 
@@ -171,8 +179,8 @@ def _appendix(message: Message) -> list[str]:
 
 
 def _detail(one: Notification) -> str:
-    """Return the figures; those of a resolution that was announced were sent before."""
-    return "" if one.kind is Kind.RESOLUTION and not one.is_unannounced else _sentence(one.detail)
+    """Return the figures, unless they were sent before and are not current any more."""
+    return "" if one.kind.is_closing and not one.is_unannounced else _sentence(one.detail)
 
 
 def _to_do(one: Notification) -> list[str]:
@@ -214,8 +222,7 @@ def _of_several(message: Message, zone: tzinfo | None) -> Iterator[str]:
 
 
 def _in_numbers(ordered: Sequence[Notification]) -> str:
-    words = {Kind.OPENING: "new", Kind.REPEAT: "still open", Kind.RESOLUTION: "over"}
-    counts = {word: sum(one.kind is kind for one in ordered) for kind, word in words.items()}
+    counts = {word: sum(one.kind is kind for one in ordered) for kind, word in _COUNTED_AS.items()}
     for word, count in counts.items():
         if count == len(ordered):
             return f", all {word}"

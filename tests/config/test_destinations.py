@@ -87,7 +87,7 @@ def test_the_kinds_are_those_of_messages() -> None:
         (HOOK.replace("url", "urls"), "destinations[1].urls: expected one of "),
         (HOOK + "hosts = []", "destinations[1].hosts: expected a list of host globs"),
         (HOOK + 'symptoms = ["silence"]', 'destinations[1].symptoms: expected a list of some of "silent", '),
-        (HOOK + 'send = ["end"]', 'a list of some of "opening", "repeat", "resolution"'),
+        (HOOK + 'send = ["end"]', 'a list of some of "opening", "repeat", "lost", "resolution"'),
         (HOOK + 'rate_limit = "0/1h"', 'destinations[1].rate_limit: expected a number within a duration, such as "20/'),
         (HOOK + 'rate_limit = "5/0s"', "destinations[1].rate_limit: expected a number within a duration"),
         (HOOK + 'group_wait = "2h"', 'destinations[1].group_wait: expected a duration from "0s" to "1h", found "2h"'),

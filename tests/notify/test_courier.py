@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
 from fleet_health.notify.couriers.courier import Evaluated
 from fleet_health.notify.couriers.heartbeat import HeartbeatCourier
+from fleet_health.notify.couriers.level import LevelCourier
 from fleet_health.notify.couriers.messages import MessageCourier
 from fleet_health.notify.destination import Delivered, DeliveryError
 from fleet_health.notify.ledger import Ledger
 from fleet_health.notify.message import Kind
-from fleet_health.notify.reconcile import Queue, notification
+from fleet_health.notify.reconcile import Queue, Recipient, changes, notification
 from fleet_health.notify.retry import LAST_WAIT_S, Retry, SystemClock
 from fleet_health.notify.worker import Worker
 from tests.notify.test_ledger import NOON, SILENT
@@ -22,10 +23,12 @@ from tests.rig.destinations import configured
 from tests.rig.patience import Patience
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from fleet_health.notify.couriers.courier import Courier
-    from fleet_health.notify.message import Message
+    from fleet_health.notify.documents import Incident
+    from fleet_health.notify.message import Message, Notification
 
 
 @dataclass
@@ -103,6 +106,30 @@ class Pulse:
         """Do nothing."""
 
 
+@dataclass
+class Level:
+    """Where the whole set is sent; it keeps the latest."""
+
+    standing: Sequence[Notification] = ()
+    ended: Sequence[Notification] = ()
+
+    def hold(
+        self,
+        standing: Sequence[Notification],
+        ended: Sequence[Notification],
+        expires_at: int,
+        *,
+        is_test: bool = False,
+    ) -> Delivered:
+        """Take a set."""
+        del expires_at, is_test
+        self.standing, self.ended = standing, ended
+        return Delivered("taken")
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
 async def until(courier: Courier, is_done: object) -> None:
     """Run a courier until something is so."""
     running, patience = asyncio.create_task(courier.run()), Patience()
@@ -166,3 +193,28 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
     await until(again, lambda: len(pulse.pings) == 3 and again.last_success_at is not None)
 
     assert pulse.pings == [("blind", False), ("blind", False), ("well", True)]
+
+
+async def test_a_level_is_held_until_a_loss_and_from_the_next_alert_on(tmp_path: Path) -> None:
+    """A sign of the host alone does not bring it back: nobody was notified of that."""
+    ledger, account, level = opened(tmp_path), Worker("ledger"), Level()
+    settings = configured("alertmanager", peers=["https://example.org"])
+
+    async def shown(incident: Incident) -> tuple[list[Kind], list[Kind]]:
+        def take() -> None:
+            recipient = Recipient(settings, NOON - 1, is_level=True)
+            ledger.apply("it", changes([incident], ledger.entries("it"), recipient, NOON), NOON)
+
+        await account.call(take)
+        courier = LevelCourier(settings, ledger=ledger, account=account, build=lambda _: level, clock=ManualClock())
+        courier.wake(Evaluated(NOON, is_well=True, summary="", incidents=[incident] if incident.is_standing else []))
+        await until(courier, lambda: courier.last_success_at is not None)
+        return [one.kind for one in level.standing], [one.kind for one in level.ended]
+
+    lost = replace(SILENT, loss_notified_at=NOON + 1)
+
+    assert await shown(SILENT) == ([Kind.OPENING], [])
+    assert await shown(lost) == ([], [Kind.LOSS])
+    assert await shown(SILENT) == ([], [Kind.LOSS])
+    assert await shown(replace(SILENT, last_notified_at=NOON + 2)) == ([Kind.OPENING], [Kind.LOSS])
+    assert (await account.call(ledger.standings))["it"].waiting == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.destination import Delivered
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.grouping import key_of
-from fleet_health.notify.ledger import KEPT_US, Ledger
+from fleet_health.notify.ledger import FILE, KEPT_US, Ledger
 from fleet_health.notify.message import Kind, Message
 from fleet_health.notify.reconcile import Queue, notification
 
@@ -22,6 +24,45 @@ if TYPE_CHECKING:
 MINUTE = 60 * SECOND_US
 NOON = 1_795_435_200 * SECOND_US
 SILENT = Incident("i1", "pi-1", "silent", "45 min", "look", NOON, NOON, NOON)
+VERSION_1 = """
+CREATE TABLE incidents (
+    id TEXT PRIMARY KEY, alias TEXT NOT NULL, host TEXT NOT NULL, symptom TEXT NOT NULL, detail TEXT NOT NULL,
+    suggested_fix TEXT NOT NULL, opened_at INTEGER NOT NULL, first_notified_at INTEGER NOT NULL,
+    last_notified_at INTEGER NOT NULL, ended_at INTEGER, resolved_at INTEGER,
+    is_over INTEGER NOT NULL CHECK (is_over IN (0, 1)), is_listed INTEGER NOT NULL CHECK (is_listed IN (0, 1)),
+    seen_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE notifications (
+    destination TEXT NOT NULL, incident TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('opening', 'repeat', 'resolution')), decided_at INTEGER NOT NULL,
+    covers_until INTEGER NOT NULL, host TEXT NOT NULL, symptom TEXT NOT NULL, detail TEXT NOT NULL,
+    suggested_fix TEXT NOT NULL, opened_at INTEGER NOT NULL, ended_at INTEGER,
+    is_unannounced INTEGER NOT NULL CHECK (is_unannounced IN (0, 1)),
+    state TEXT NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'merged', 'withdrawn', 'dropped', 'refused')),
+    queued_at INTEGER NOT NULL, attempts INTEGER NOT NULL, message TEXT, at INTEGER,
+    PRIMARY KEY (destination, incident, kind, decided_at)
+) STRICT;
+CREATE TABLE messages (
+    key TEXT PRIMARY KEY, destination TEXT NOT NULL, delayed INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('queued', 'sending', 'sent', 'merged', 'withdrawn', 'dropped', 'refused')),
+    began_at INTEGER NOT NULL, at INTEGER, answer TEXT NOT NULL, reference TEXT NOT NULL,
+    may_be_taken INTEGER NOT NULL CHECK (may_be_taken IN (0, 1))
+) STRICT;
+CREATE TABLE destinations (
+    name TEXT PRIMARY KEY, since INTEGER NOT NULL, identity TEXT NOT NULL,
+    gone TEXT NOT NULL, last_success_at INTEGER, failing_since INTEGER, last_error TEXT NOT NULL,
+    last_error_at INTEGER, dropped INTEGER NOT NULL
+) STRICT;
+CREATE INDEX waiting ON notifications (destination, state, decided_at);
+CREATE INDEX members ON notifications (message);
+CREATE INDEX sent ON messages (destination, state, at);
+INSERT INTO incidents VALUES ('i1', 'i1', 'pi-1', 'silent', '45 min', 'look', 5, 6, 7, NULL, NULL, 0, 1, 8);
+INSERT INTO notifications VALUES
+    ('it', 'i1', 'opening', 6, 7, 'pi-1', 'silent', '45 min', 'look', 5, NULL, 0, 'sent', 6, 1, 'key', 9);
+INSERT INTO messages VALUES ('key', 'it', 0, 'sent', 6, 9, '200 OK', 'id-7', 0);
+INSERT INTO destinations VALUES ('it', 1, 'a', '', 9, NULL, '', NULL, 0);
+PRAGMA user_version = 1;
+"""
 
 
 @pytest.fixture
@@ -129,3 +170,22 @@ def test_what_is_over_is_forgotten_after_a_month_and_what_stands_is_not(ledger: 
     assert before == 2
     assert [one.host for one in ledger.history(None, 10)] == ["pi-1"]
     assert set(ledger.entries("it")) == {"i1"}
+
+
+def test_a_ledger_of_version_1_goes_on(tmp_path: Path) -> None:
+    """It holds what was sent, and takes what could not be sent then: a loss."""
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection:
+        connection.executescript(VERSION_1)
+    ledger = Ledger(tmp_path)
+    ledger.open()
+    (incident,) = ledger.standing_incidents()
+    loss = notification(incident, Kind.LOSS, 20)
+    ledger.apply("it", [Queue(loss, 20)], 20)
+    records = ledger.history(None, 10)
+    ledger.close()
+
+    assert incident == replace(SILENT, opened_at=5, first_notified_at=6, last_notified_at=7)
+    assert [(one.kind, one.state, one.answer, one.reference) for one in records] == [
+        ("lost", "queued", "", ""),
+        ("opening", "sent", "200 OK", "id-7"),
+    ]

@@ -123,6 +123,25 @@ def test_what_resolves_before_it_is_delivered_is_one_message(site: Site, inbox: 
     assert [one["is_unannounced"] for one in inbox.documents if one["kind"] == "resolution"] == [True]
 
 
+def test_the_loss_of_a_host_arrives_and_so_does_its_return(site: Site, inbox: Inbox, processes: ExitStack) -> None:
+    """Also if `notify` was away when the host was lost."""
+    watch, first = daemon(site, processes), notifier(site, processes)
+    first.until(lambda: inbox.told() == OPENED, "the openings")
+    first.until(lambda: asked(site, "status")[1]["destinations"][0]["waiting"] == 0, "their records")
+    first.stop(signal.SIGKILL)
+    site.config.write_text('detectors.silent.lookback = "40m"\n' + site.config.read_text())
+    watch.process.send_signal(signal.SIGHUP)
+    watch.until(lambda: "1 lost" in watch.notify.status, "the loss")
+    second = notifier(site, processes)
+    second.until(lambda: len(inbox.documents) > 3, "the loss")
+    site.upload("quiet")
+    second.until(lambda: len(inbox.documents) > 4, "the resolution")
+
+    loss, resolution = inbox.documents[3:]
+    assert (loss["kind"], loss["host"], loss["ended_wall"], loss["is_unannounced"]) == ("lost", "quiet", None, False)
+    assert (resolution["kind"], resolution["host"], resolution["id"]) == ("resolution", "quiet", loss["id"])
+
+
 def test_410_disables_a_destination_until_it_is_configured_anew(site: Site, inbox: Inbox, processes: ExitStack) -> None:
     """Nothing more is sent; a reload without a change of it does not help, one with it does."""
     inbox.status = 410

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.config.destinations import KINDS
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.message import Kind
@@ -22,7 +21,12 @@ NOON = 1_795_435_200 * SECOND_US
 STANDS = Incident("i1", "pi-1", "silent", "45 min", "look", NOON, NOON, NOON)
 REPEATED = replace(STANDS, last_notified_at=NOON + 60 * MINUTE)
 RESOLVED = replace(STANDS, ended_at=NOON + 80 * MINUTE, resolved_at=NOON + 90 * MINUTE)
-FORGOTTEN = replace(STANDS, ended_at=NOON + 80 * MINUTE)
+DROPPED = replace(STANDS, ended_at=NOON + 80 * MINUTE)
+LOST = replace(REPEATED, loss_notified_at=NOON + 70 * MINUTE)
+RETURNED = replace(STANDS, last_notified_at=NOON + 75 * MINUTE)
+LOST_AGAIN = replace(RETURNED, loss_notified_at=NOON + 85 * MINUTE)
+LOST_AND_RESOLVED = replace(RESOLVED, loss_notified_at=LOST.loss_notified_at)
+LOST_AND_DROPPED = replace(DROPPED, loss_notified_at=LOST.loss_notified_at)
 BEFORE = NOON - MINUTE
 NOW = NOON + 100 * MINUTE
 
@@ -55,7 +59,9 @@ def due(
 
 
 SENT, QUEUED, SENDING = State.SENT, State.QUEUED, State.SENDING
-OPENING, REPEAT, RESOLUTION = Kind.OPENING, Kind.REPEAT, Kind.RESOLUTION
+OPENING, REPEAT, LOSS, RESOLUTION = Kind
+OPENED = entry(OPENING, SENT)
+AT_LOSS = NOON + 70 * MINUTE
 
 
 @pytest.mark.parametrize(
@@ -122,15 +128,102 @@ OPENING, REPEAT, RESOLUTION = Kind.OPENING, Kind.REPEAT, Kind.RESOLUTION
             ["repeat merged", "resolution at 90"],
             id="nothing is repeated that is over",
         ),
-        pytest.param(FORGOTTEN, [entry(OPENING, SENT)], [], id="what is forgotten is not resolved"),
-        pytest.param(FORGOTTEN, [entry(OPENING, QUEUED)], ["opening withdrawn"], id="and not opened if it waits to be"),
-        pytest.param(FORGOTTEN, [], [], id="nor if nobody knew of it"),
+        pytest.param(DROPPED, [entry(OPENING, SENT)], [], id="what is dropped is not resolved"),
+        pytest.param(DROPPED, [entry(OPENING, QUEUED)], ["opening withdrawn"], id="and not opened if it waits to be"),
+        pytest.param(DROPPED, [], [], id="nor if nobody knew of it"),
         pytest.param(replace(STANDS, is_over=True), [], [], id="what is over and suppressed is not opened"),
     ],
 )
 def test_each_is_sent_once(incident: Incident, held: list[Entry], expected: list[str]) -> None:
     """What the ledger holds is not queued again."""
     assert due(incident, *held) == expected
+
+
+@pytest.mark.parametrize(
+    ("incident", "held", "expected"),
+    [
+        pytest.param(LOST, [OPENED], ["lost at 70"], id="a loss is sent, and the alerts before it are not"),
+        pytest.param(LOST, [OPENED, entry(LOSS, QUEUED, AT_LOSS)], [], id="once"),
+        pytest.param(LOST, [OPENED, entry(LOSS, State.DROPPED, AT_LOSS)], [], id="and not again if it was dropped"),
+        pytest.param(LOST, [OPENED, entry(REPEAT, QUEUED)], ["repeat merged", "lost at 70"], id="nothing is repeated"),
+        pytest.param(
+            LOST,
+            [entry(OPENING, QUEUED)],
+            ["opening merged", "lost of both at 70"],
+            id="before the opening was delivered, one message reports both",
+        ),
+        pytest.param(LOST, [entry(OPENING, SENDING)], ["lost at 70"], id="unless the opening may have been taken"),
+        pytest.param(LOST, [], ["lost of both at 70"], id="so is a loss that nobody saw coming"),
+        pytest.param(LOST_AND_DROPPED, [OPENED], ["lost at 70"], id="a loss is sent after its incident was dropped"),
+        pytest.param(LOST_AND_DROPPED, [OPENED, entry(LOSS, QUEUED, AT_LOSS)], [], id="and is not withdrawn by that"),
+        pytest.param(LOST_AND_RESOLVED, [OPENED], ["resolution at 90"], id="a resolution stands for a missed loss"),
+        pytest.param(
+            LOST_AND_RESOLVED,
+            [OPENED, entry(LOSS, QUEUED, AT_LOSS)],
+            ["lost merged", "resolution at 90"],
+            id="and for one that waits",
+        ),
+        pytest.param(
+            LOST_AND_RESOLVED, [OPENED, entry(LOSS, SENT, AT_LOSS)], ["resolution at 90"], id="and it follows one"
+        ),
+        pytest.param(
+            LOST_AND_RESOLVED,
+            [entry(OPENING, State.MERGED), entry(LOSS, QUEUED, AT_LOSS, unannounced=True)],
+            ["lost merged", "resolution of both at 90"],
+            id="all three are one message",
+        ),
+        pytest.param(
+            LOST_AND_RESOLVED,
+            [entry(OPENING, State.MERGED), entry(LOSS, SENT, AT_LOSS, unannounced=True)],
+            ["resolution at 90"],
+            id="unless the loss reported the opening",
+        ),
+        pytest.param(
+            RETURNED, [OPENED, entry(LOSS, SENT, AT_LOSS)], ["opening at 75"], id="an alert after a loss opens anew"
+        ),
+        pytest.param(STANDS, [OPENED, entry(LOSS, SENT, AT_LOSS)], [], id="a sign of the host alone does not"),
+        pytest.param(
+            RETURNED,
+            [OPENED, entry(LOSS, QUEUED, AT_LOSS)],
+            ["lost merged", "repeat at 75"],
+            id="after a loss that was not delivered it is a repeat",
+        ),
+        pytest.param(
+            RETURNED,
+            [entry(OPENING, State.MERGED), entry(LOSS, QUEUED, AT_LOSS, unannounced=True)],
+            ["lost merged", "opening at 0"],
+            id="and if that would have reported the opening, the opening",
+        ),
+        pytest.param(
+            RETURNED,
+            [OPENED, entry(LOSS, QUEUED, AT_LOSS), entry(OPENING, QUEUED, NOON + 75 * MINUTE)],
+            [],
+            id="a loss that turns out to wait still goes before what follows it",
+        ),
+        pytest.param(
+            LOST_AGAIN,
+            [OPENED, entry(LOSS, SENT, AT_LOSS), entry(OPENING, SENT, NOON + 75 * MINUTE)],
+            ["lost at 85"],
+            id="each loss is sent",
+        ),
+        pytest.param(
+            LOST_AGAIN,
+            [OPENED, entry(LOSS, SENT, AT_LOSS), entry(OPENING, QUEUED, NOON + 75 * MINUTE)],
+            ["opening merged", "lost at 85"],
+            id="also if what came before it was not delivered",
+        ),
+    ],
+)
+def test_a_loss_is_sent_once(incident: Incident, held: list[Entry], expected: list[str]) -> None:
+    """It closes the incident at the destination until an alert of the daemon opens it anew, or it resolves."""
+    assert due(incident, *held) == expected
+
+
+@pytest.mark.parametrize("incident", [LOST, LOST_AND_DROPPED])
+def test_a_new_destination_is_not_sent_a_loss_of_before(incident: Incident) -> None:
+    """As with a resolution, and with an escalation that the loss came before."""
+    assert due(incident, since=AT_LOSS) == due(incident, after="71m") == []
+    assert due(incident, since=AT_LOSS - 1) == due(incident, after="70m") == ["lost of both at 70"]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +254,12 @@ def test_a_new_destination_is_sent_what_stands() -> None:
         (["repeat"], REPEATED, [entry(REPEAT, SENT, NOON + 60 * MINUTE)], []),
         (["repeat"], RESOLVED, [], []),
         (["repeat", "resolution"], RESOLVED, [entry(REPEAT, QUEUED)], ["repeat merged", "resolution at 90"]),
+        (["opening", "resolution"], LOST, [OPENED], []),
+        (["opening"], LOST, [entry(OPENING, QUEUED)], ["opening merged", "lost of both at 70"]),
+        (["lost"], STANDS, [], []),
+        (["lost"], LOST, [], ["lost at 70"]),
+        (["lost", "resolution"], LOST_AND_RESOLVED, [entry(LOSS, SENT, AT_LOSS)], ["resolution at 90"]),
+        (["repeat", "lost"], RETURNED, [entry(LOSS, SENT, AT_LOSS)], ["repeat at 75"]),
     ],
 )
 def test_only_the_kinds_that_are_wanted_are_sent(
@@ -190,11 +289,6 @@ def test_escalation_waits_and_leaves_out_what_is_over_by_then() -> None:
 def test_a_level_is_not_repeated() -> None:
     """It is sent at each evaluation anyway."""
     assert due(REPEATED, entry(OPENING, SENT), is_level=True) == []
-
-
-def test_the_kinds_are_all_there() -> None:
-    """Each kind of the configuration was tried above."""
-    assert {OPENING.value, REPEAT.value, RESOLUTION.value} == set(KINDS)
 
 
 def test_an_incident_goes_on_under_another_id_if_the_daemon_has_lost_its_state() -> None:

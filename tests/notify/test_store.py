@@ -35,7 +35,7 @@ def store(path: Path) -> Iterator[Store]:
 
 def opened(path: Path) -> Store:
     """Open what is there."""
-    store = Store(path, SCHEMA, 1)
+    store = Store(path, SCHEMA, 1, {})
     store.open()
     return store
 
@@ -224,3 +224,31 @@ def test_a_kill_while_the_file_is_exchanged_loses_nothing(
 
     found = names(opened(path))
     assert found == (["a"] if killed_before in {"unlink", "replace"} else ["a", "b"])
+
+
+def test_an_older_file_is_upgraded_through_every_version(store: Store, path: Path) -> None:
+    """What it holds stays, and it is upgraded once."""
+    put(store, "a")
+    store.close()
+    upgrades = {1: ["ALTER TABLE rows ADD COLUMN more TEXT"], 2: ["UPDATE rows SET more = name || '!'"]}
+    schema = {"rows": "CREATE TABLE rows (name TEXT PRIMARY KEY, text TEXT NOT NULL, more TEXT) STRICT"}
+    for _ in range(2):
+        newer = Store(path, schema, 3, upgrades)
+        newer.open()
+        rows = newer.run(lambda connection: connection.execute("SELECT name, more FROM rows").fetchall())
+        newer.close()
+
+        assert rows == [("a", "a!")]
+
+
+def test_an_upgrade_that_fails_loses_nothing_that_the_new_version_can_hold(store: Store, path: Path) -> None:
+    """As on a full disk: the old file is set aside, and its rows are taken over."""
+    put(store, "a")
+    store.close()
+    newer = Store(path, SCHEMA, 2, {1: ["DELETE FROM rows", "DELETE FROM nothing"]})
+    newer.open()
+    found = names(newer)
+    newer.close()
+
+    assert found == ["a"]
+    assert path.with_suffix(".damaged").exists()

@@ -15,10 +15,12 @@ from fleet_health.config.destinations import BODY_FIELDS
 from fleet_health.notify import wording
 from fleet_health.notify.message import Kind, Notification
 from fleet_health.notify.payload import payload
-from tests.rig.destinations import HOUR, OPENED, SILENT, made, message, over
+from tests.rig.destinations import HOUR, OPENED, SILENT, lost, made, message, over
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SPAN = "from 2026-11-18 12:06 CET to 2026-11-18 13:06 CET (1 h)"
+
+LOST = "2026-11-18 12:06 CET. It has shown no sign for the whole lookback; nothing more is sent about it until it does"
 
 
 def hosts(count: int, **changes: Any) -> tuple[Notification, ...]:
@@ -64,6 +66,20 @@ def hosts(count: int, **changes: Any) -> tuple[Notification, ...]:
             ],
         ),
         (
+            [lost()],
+            "lost while silent: pi-02",
+            [f"pi-02: lost, silent since {LOST}.", "What to do: On pi-02: start the uploader."],
+        ),
+        (
+            [lost(is_unannounced=True)],
+            "lost while silent: pi-02",
+            [
+                f"pi-02: lost, silent since {LOST}. Its opening could not be delivered in time.",
+                "last upload 45 min ago",
+                "What to do: On pi-02: start the uploader.",
+            ],
+        ),
+        (
             [made(host="*", symptom="receiver-down", detail="", suggested_fix="")],
             "receiver-down: fleet",
             [
@@ -77,7 +93,16 @@ def hosts(count: int, **changes: Any) -> tuple[Notification, ...]:
             ["receiver lab-2: blind since 2026-11-18 12:06 CET.", "What to do: Look."],
         ),
     ],
-    ids=["opening", "repeat", "resolution", "both in one", "the fleet", "a receiver"],
+    ids=[
+        "opening",
+        "repeat",
+        "resolution",
+        "both in one",
+        "loss",
+        "opening and loss in one",
+        "the fleet",
+        "a receiver",
+    ],
 )
 def test_a_message_about_one_incident(notifications: list[Notification], subject: str, lines: list[str]) -> None:
     """It says what was found, since when in local time, and what to do while there is something to do."""
@@ -104,12 +129,13 @@ def test_a_group_names_the_first_ten_and_the_number() -> None:
 
 def test_a_group_of_several_kinds_begins_with_what_is_new() -> None:
     """For that wants somebody to act."""
-    one = message(over(host="pi-09"), made(kind=Kind.REPEAT, host="pi-08"), made(symptom="blind", host="*"))
+    repeat, new = made(kind=Kind.REPEAT, host="pi-08"), made(symptom="blind", host="*")
+    one = message(over(host="pi-09"), lost(host="pi-07"), repeat, new)
     lines = wording.text(one, zone=BERLIN).splitlines()
 
-    assert wording.subject(one) == "3 incidents: blind: fleet and 2 more"
-    assert lines[0] == "3 incidents: 1 new, 1 still open, 1 over."
-    assert [line[:10] for line in lines[1:4]] == ["- fleet: b", "- pi-08: s", "- pi-09: n"]
+    assert wording.subject(one) == "4 incidents: blind: fleet and 3 more"
+    assert lines[0] == "4 incidents: 1 new, 1 still open, 1 lost, 1 over."
+    assert [line[:10] for line in lines[1:5]] == ["- fleet: b", "- pi-08: s", "- pi-07: l", "- pi-09: n"]
 
 
 def test_a_group_of_resolutions_has_nothing_to_do() -> None:

@@ -49,6 +49,11 @@ def over(**changes: Any) -> Notification:
     return made(**{**ends, "detail": "", "suggested_fix": "", **changes})
 
 
+def lost(**changes: Any) -> Notification:
+    """Return its loss, after a day."""
+    return made(**{"kind": Kind.LOSS, "decided_at": OPENED + 24 * HOUR, **changes})
+
+
 def message(*notifications: Notification, **changes: Any) -> Message:
     """Return a message, about `SILENT` if no other notification is given."""
     return Message(**{"key": "k-1", "notifications": notifications or (SILENT,), **changes})

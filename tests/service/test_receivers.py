@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.conftest import HangingMount, RunCommand, Service, Site, StartService
+    from tests.conftest import RunCommand, Service, Site, StartService
 
 _LIMITS = """
 detectors.silent.after = "30m"
@@ -271,42 +269,3 @@ def test_two_receivers_with_one_source_are_refused(receivers: Receivers) -> None
         "receivers[2].index.path: expected an index of its own",
         "receivers[2].journal.unit: expected a unit or a journal of its own",
     ]
-
-
-@pytest.mark.parametrize("link", ["symbolic", "hard", "of the directory", "before there is a file"])
-def test_two_names_of_one_index_are_refused(receivers: Receivers, link: str) -> None:
-    """An index that is a link to that of another receiver would count each upload twice."""
-    index, other = receivers.a.index, receivers.b.index
-    other.unlink(missing_ok=True)
-    if link == "hard":
-        index.touch()
-        other.hardlink_to(index)
-    elif link == "of the directory":
-        index.touch()
-        shutil.rmtree(other.parent)
-        other.parent.symlink_to(index.parent)
-    else:
-        other.symlink_to(index)
-        index.unlink(missing_ok=True)
-        if link == "symbolic":
-            index.touch()
-    with pytest.raises(ConfigError) as raised:
-        load(receivers.a.config)
-
-    assert [str(problem) for problem in raised.value.problems] == [
-        f"receivers[2].index.path: expected an index of its own, found {other}, a link to that of receivers[1]: {index}"
-    ]
-
-
-def test_an_index_on_a_disk_that_hangs_is_no_mistake(receivers: Receivers, hanging_mount: HangingMount) -> None:
-    """It is compared by its name, however often the configuration is loaded, and one thread waits for it."""
-    receivers.b.index = hanging_mount.path / "index.jsonl"
-    receivers.configure("a", "b")
-    before = threading.active_count()
-    hanging_mount.hang()
-    with hanging_mount:
-        indexes = [load(receivers.a.config).receivers[1].index.path for _ in range(2)]
-        waiting = threading.active_count() - before
-
-    assert indexes == [receivers.b.index] * 2
-    assert waiting == 1

@@ -52,7 +52,7 @@ name = "on-call"
 type = "webhook"
 url = "https://on-call.example.org/hook"
 after = "30m"
-send = ["opening", "resolution"]
+send = ["opening", "lost", "resolution"]
 """,
     "Mute alerts at night": """\
 [[quiet]]

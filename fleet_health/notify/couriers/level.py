@@ -9,7 +9,7 @@ from fleet_health.notify.couriers.courier import Courier
 from fleet_health.notify.destination import LevelDestination
 from fleet_health.notify.grouping import key_of
 from fleet_health.notify.message import Kind, Message
-from fleet_health.notify.reconcile import notification
+from fleet_health.notify.reconcile import is_opened, notification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,9 +60,15 @@ class LevelCourier(Courier):
         """Return what stands, what has ended, and which of these wait to be sent."""
         waiting = [one.notification for one in self._ledger.waiting(self.name)]
         known = self._ledger.entries(self.name)
-        standing = [notification(one, Kind.OPENING, one.first_notified_at) for one in incidents if one.id in known]
-        ended = [one for one in waiting if one.kind is Kind.RESOLUTION]
-        ended += self._ledger.settled(self.name, Kind.RESOLUTION, now - ENDED_FOR_US)
+        standing = [
+            notification(one, Kind.OPENING, one.first_notified_at)
+            for one in incidents
+            if is_opened(known.get(one.id, ()))
+        ]
+        ended = [one for one in waiting if one.kind.is_closing]
+        for kind in Kind:
+            if kind.is_closing:
+                ended += self._ledger.settled(self.name, kind, now - ENDED_FOR_US)
         # What has vanished from the daemon's list cannot be held, but it was to be sent once.
         stands = {one.incident for one in standing}
         standing += [one for one in waiting if one.kind is Kind.OPENING and one.incident not in stands]

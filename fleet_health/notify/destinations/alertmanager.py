@@ -51,8 +51,8 @@ class Alertmanager:
         """Deliver the open incidents and those that ended recently.
 
         Args:
-            standing: The opening of each incident that is notified and not over.
-            ended: The resolution of each that ended recently, or has not been delivered.
+            standing: The opening of each incident that is notified, is not over, and whose host is not lost.
+            ended: The loss or resolution of each other one, if it is recent or not delivered yet.
             expires_at: Until when this holds if nothing newer is sent.
             is_test: Whether it is a test. Then its alerts are called `FleetHealthTest`.
 
@@ -111,7 +111,7 @@ class Alertmanager:
 
 
 def _end(one: Notification) -> Instant:
-    """Return when an incident ended, never before it began: Alertmanager would refuse the whole request."""
+    """Return when an incident ended or its host was lost, never before it began: that would be refused altogether."""
     return max(one.opened_at, one.decided_at if one.ended_at is None else one.ended_at)
 
 

@@ -29,6 +29,12 @@ LIMIT = 4_096
 """How many bytes a message may have; a longer one becomes a file that has to be opened."""
 
 _PRIORITY_OVER = 2
+_EMOJIS = {
+    Kind.OPENING: "warning",
+    Kind.REPEAT: "hourglass_flowing_sand",
+    Kind.LOSS: "question",
+    Kind.RESOLUTION: "white_check_mark",
+}
 _UNKNOWN_SYMPTOM = 3
 
 
@@ -90,7 +96,7 @@ class Ntfy:
         if one.kind is Kind.RESOLUTION:
             return _PRIORITY_OVER
         priority: int = self._own["priorities"].get(one.symptom, _UNKNOWN_SYMPTOM)
-        return max(1, priority - 1) if one.kind is Kind.REPEAT else priority
+        return priority if one.kind is Kind.OPENING else max(1, priority - 1)
 
     def _page(self, message: Message) -> str:
         url: str = self._own["page_url"].rstrip("/")
@@ -107,14 +113,8 @@ def sequence_id(message: Message) -> str:
 
 def _tags(message: Message) -> list[str]:
     """Return an emoji, by its short name, and the symptoms."""
-    kinds = {one.kind for one in message.notifications}
-    emoji = "warning"
-    if message.is_test:
-        emoji = "test_tube"
-    elif kinds == {Kind.RESOLUTION}:
-        emoji = "white_check_mark"
-    elif Kind.OPENING not in kinds:
-        emoji = "hourglass_flowing_sand"
+    kind = min((one.kind for one in message.notifications), key=lambda kind: kind.rank)
+    emoji = "test_tube" if message.is_test else _EMOJIS[kind]
     return [emoji, *sorted({wording.symptom_of(one) for one in message.notifications})]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fleet_health.model.host_globs import is_plain
 
+_MASKED = "null"
 # systemd.unit(5), "System Unit Search Path".
 _SEARCH_PATH = tuple(
     map(
@@ -46,17 +47,10 @@ def is_known_unit(unit: str) -> bool:
 
 
 def alias_of(unit: str) -> str | None:
-    """Return the real name of a unit, under which it logs, if the given name is an alias; else None.
-
-    An alias is a link within the directories of units. A link out of them is the unit's own file, whatever its name.
-    """
-    files = (directory / name for name in _files_of(unit) for directory in _SEARCH_PATH)
-    file = next((file for file in files if file.exists()), None)
-    if file is None or (target := file.resolve()).parent not in {one.resolve() for one in _SEARCH_PATH}:
-        return None
-    instance = unit.rpartition(".")[0].partition("@")[2]
-    real = target.name.replace("@.", f"@{instance}.")
-    return None if real == unit else real
+    """Return the real name of a unit, under which it logs, if the given name is an alias; else None."""
+    links = (link for directory in _SEARCH_PATH if (link := directory / unit).is_symlink())
+    real = next((link.resolve().name for link in links if link.exists()), unit)
+    return None if real in {*_files_of(unit), _MASKED} else real
 
 
 def _files_of(unit: str) -> tuple[str, ...]:

@@ -19,26 +19,12 @@ if TYPE_CHECKING:
 
 
 def unheard_in(readers: Sequence[JournalReader], settings: JournalSettings) -> list[str]:
-    """Return a sentence for each setting without an entry in any journal, and for each unit that is a mere alias.
-
-    Leaves the read positions undefined.
-    """
-    aliases = _aliases(settings)
+    """Return a sentence for each setting without an entry in any journal. Leaves the read positions undefined."""
     is_one = len(settings.units) + len(settings.match) == 1 and all(map(is_plain, settings.units))
     if is_one and any(reader.has_lines() for reader in readers):
-        return aliases
+        return []
     first, *others = [_unheard(reader, settings) for reader in readers] or [[]]
-    return aliases + [sentence for sentence in first if all(sentence in other for other in others)]
-
-
-def _aliases(settings: JournalSettings) -> list[str]:
-    """Return a sentence for each unit of this machine that logs by another name, whatever the journal has of it."""
-    units = settings.units if settings.directory is None else ()
-    return [
-        f"{unit}: systemd knows it as {real}, and so does the journal; see `journal.unit`"
-        for unit in units
-        if (real := alias_of(unit)) is not None
-    ]
+    return [sentence for sentence in first if all(sentence in other for other in others)]
 
 
 def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
@@ -48,7 +34,11 @@ def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
     """
     is_local = settings.directory is None
     unheard = [unit for unit in settings.units if not _is_heard_of(reader, unit)]
-    sentences = [_unheard_unit(unit, is_local=is_local) for unit in unheard if not (is_local and is_known_unit(unit))]
+    sentences = [
+        _unheard_unit(unit, is_local=is_local)
+        for unit in unheard
+        if not (is_local and is_known_unit(unit) and alias_of(unit) is None)
+    ]
     if settings.units and len(unheard) == len(settings.units):
         return sentences  # whether the rest matches is not known
     return sentences + [
@@ -67,6 +57,8 @@ def _is_heard_of(reader: JournalReader, unit: str) -> bool:
 
 
 def _unheard_unit(unit: str, *, is_local: bool) -> str:
+    if is_local and (real := alias_of(unit)) is not None:
+        return f"{unit}: systemd knows it as {real}, and so does the journal; see `journal.unit`"
     systemd = ", and systemd does not know it" if is_local else ""
     what = "it" if is_plain(unit) else "any such unit"
     return f"{unit}: the journal has no entry of {what}{systemd}; see `journal.unit`"

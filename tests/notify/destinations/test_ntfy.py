@@ -11,7 +11,7 @@ from fleet_health.config.destinations import NTFY_PRIORITIES, SYMPTOMS
 from fleet_health.notify.destination import Delivered, DeliveryError
 from fleet_health.notify.destinations.ntfy import LIMIT, build, sequence_id
 from fleet_health.notify.message import Kind
-from tests.rig.destinations import configured, made, message, over, secret
+from tests.rig.destinations import configured, lost, made, message, over, secret
 from tests.rig.unruly_server import UnrulyServer, answering
 
 if TYPE_CHECKING:
@@ -48,15 +48,20 @@ def test_a_notification_is_published() -> None:
 
 
 def test_all_of_an_incident_is_one_notification() -> None:
-    """Its opening, its repeats, its resolution; and of no other one."""
-    kinds = [message(), message(made(kind=Kind.REPEAT), key="k-2"), message(over(), key="k-3")]
+    """Its opening, its repeats, its loss, its resolution; and of no other one."""
+    kinds = [message(one, key=one.kind) for one in (made(), made(kind=Kind.REPEAT), lost(), over())]
     first, *later = published(*kinds)
     (other,) = published(message(made(incident="77")))
 
-    assert [one["sequence_id"] for one in later] == [first["sequence_id"]] * 2
+    assert [one["sequence_id"] for one in later] == [first["sequence_id"]] * 3
     assert other["sequence_id"] != first["sequence_id"]
-    assert [one["priority"] for one in (first, *later)] == [4, 3, 2]
-    assert [one["tags"][0] for one in (first, *later)] == ["warning", "hourglass_flowing_sand", "white_check_mark"]
+    assert [one["priority"] for one in (first, *later)] == [4, 3, 3, 2]
+    assert [one["tags"][0] for one in (first, *later)] == [
+        "warning",
+        "hourglass_flowing_sand",
+        "question",
+        "white_check_mark",
+    ]
 
 
 def test_a_group_is_as_urgent_as_its_most_urgent() -> None:
