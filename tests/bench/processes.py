@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.005
 _KIB = 1024
+_UNIT = Path(__file__).parents[2] / "packaging/fleet-health.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ def service(config: Path, launcher: Sequence[str] = ()) -> Iterator[Started]:
         manager, log = Path(directory, "notify"), Path(directory, "stderr")
         with listening(manager) as messages, log.open("wb") as stderr:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHDOG_")}
+            environment |= dict(re.findall(r"(?m)^Environment=(\w+)=(.*)$", _UNIT.read_text()))
             started_at_us = time.time_ns() // 1000
             process = subprocess.Popen(
                 [*launcher, sys.executable, "-m", "fleet_health", "run", "--config", str(config)],
