@@ -32,8 +32,8 @@ _TOLD_BY_VIRTUAL_TIME = (
 """The modules whose `time` is virtual.
 
 Left real, because what they measure is real: `sources.journal.reading`, how long a slice holds the loop up;
-`sources.journal.reader`, what libsystemd says of its own timeout; `records.alert_log`, how long another process keeps
-the lock; `daemon`, the timestamp that systemd compares with its own clock.
+`sources.journal.entry_reader`, what libsystemd says of its own timeout; `records.alert_log`, how long another
+process keeps the lock; `daemon`, the timestamp that systemd compares with its own clock.
 """
 
 

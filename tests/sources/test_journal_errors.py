@@ -101,7 +101,7 @@ def test_when_libsystemd_wants_to_be_asked_again(
     at_us: int | None, rest_s: float | None, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its clock is the monotonic one."""
-    monkeypatch.setattr("fleet_health.sources.journal.reader.time.monotonic", lambda: 1_000.0)
+    monkeypatch.setattr("fleet_health.sources.journal.entry_reader.time.monotonic", lambda: 1_000.0)
     monkeypatch.setattr(reader, "_reader", Timed(at_us))
 
     assert reader.timeout() == rest_s
