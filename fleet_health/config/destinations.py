@@ -256,7 +256,7 @@ TYPES: dict[str, DestinationType] = {
         problems=lambda found: (*_one_of(found, "url", "url_file"), *_http_problems(found)),
     ),
     "webhook": DestinationType(
-        about="Sends each notification as a JSON document to a URL. An answer of 2xx means that it is delivered, 410"
+        about="Sends each notification as a JSON document to a URL. A response of 2xx means that it is delivered, 410"
         " that nothing more must be sent; 429 and 503 may say with Retry-After when to try again.",
         keys={
             **_url_keys("Where the document is sent."),

@@ -24,7 +24,7 @@ def main() -> None:
 
 
 def _send(task: dict[str, Any]) -> dict[str, Any]:
-    import apprise  # noqa: PLC0415 - it may be missing, which is an answer
+    import apprise  # noqa: PLC0415 - it may not be installed
 
     lines = _Lines()
     logging.getLogger("apprise").addHandler(lines)

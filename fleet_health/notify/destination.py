@@ -24,12 +24,12 @@ class Delivered:
     """A destination has taken a message.
 
     Attributes:
-        answer: What it answered, in one short line, for the history: `202 Accepted`, `250 2.0.0 Ok: queued as 4F2A`.
+        response: Its response in one short line, for the history: `202 Accepted`, `250 2.0.0 Ok: queued as 4F2A`.
         reference: The destination's own id for the message; empty if it gives none.
 
     """
 
-    answer: str
+    response: str
     reference: str = ""
 
 
@@ -38,15 +38,15 @@ class DeliveryError(FleetHealthError):
 
     Attributes:
         retry_after_s: For how many seconds the destination asks to be left alone; None if it does not say.
-        is_answer_lost: Whether it may have been taken all the same, because all of it was sent and no answer came, as
-            with a timeout or a reset. Then exactly the same message is sent again, with the same key.
+        is_response_lost: Whether it may have been taken all the same, because all of it was sent and no response came,
+            as with a timeout or a reset. Then exactly the same message is sent again, with the same key.
 
     """
 
-    def __init__(self, reason: str, retry_after_s: float | None = None, *, is_answer_lost: bool = False) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, is_response_lost: bool = False) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
-        self.is_answer_lost = is_answer_lost
+        self.is_response_lost = is_response_lost
 
 
 class RefusedMessageError(DeliveryError):

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 # It logs whole URLs, when it cannot read a header for one.
 logging.getLogger("urllib3").propagate = False
 
-ANSWER_LIMIT = 65_536
-"""How many bytes of an answer are read."""
+RESPONSE_LIMIT = 65_536
+"""How many bytes of a response are read."""
 
 NO_PROXY = "none"
 """The value of `proxy` that makes a destination ignore the environment's."""
@@ -62,14 +62,14 @@ _OF_THE_MESSAGE = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """The response of a server.
 
     Attributes:
         status: The status code.
         reason: Its phrase, as the server wrote it.
         headers: The headers, by their names in small letters.
-        body: The body, at most `ANSWER_LIMIT` bytes of it.
+        body: The body, at most `RESPONSE_LIMIT` bytes of it.
 
     """
 
@@ -85,12 +85,12 @@ class Taken:
 
     Attributes:
         delivered: For the history.
-        answer: The answer.
+        response: The response.
 
     """
 
     delivered: Delivered
-    answer: Answer
+    response: Response
 
 
 def redacted(url: str) -> str:
@@ -122,7 +122,7 @@ class HttpClient:
         """Take what all requests have in common.
 
         Args:
-            timeout_s: How long a request may take as a whole, from the name server to the end of the answer.
+            timeout_s: How long a request may take as a whole, from the name server to the end of the response.
             ca_file: The certificates of the authorities that are trusted; None for those of the system.
             proxy: The URL of a proxy; `NO_PROXY` for none, None for what the environment says.
 
@@ -153,7 +153,7 @@ class HttpClient:
             secrets: What must stand in no text, beside the path of the URL.
 
         Returns:
-            That it was delivered, and the answer.
+            That it was delivered, and the response.
 
         Raises:
             DeliveryError: It was not taken, or not for certain.
@@ -164,8 +164,8 @@ class HttpClient:
         parts = urlsplit(url)
         of_url = (one for one in (parts.path.strip("/"), parts.query) if len(one) >= _SHORTEST_SECRET)
         redaction = Redaction([*secrets, *of_url, unquote(parts.password or "")])
-        answer = self._answer(method, url, body, headers or {})
-        return Taken(verdict(answer, redacted(url), redaction), answer)
+        response = self._response(method, url, body, headers or {})
+        return Taken(verdict(response, redacted(url), redaction), response)
 
     def close(self) -> None:
         """Close all connections."""
@@ -173,7 +173,7 @@ class HttpClient:
             manager.clear()
         self._connections.clear()
 
-    def _answer(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+    def _response(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Response:
         place = redacted(url)
         received = _Received()
         try:
@@ -183,18 +183,18 @@ class HttpClient:
             request = _Request(method, url, body, {"User-Agent": "fleet-health", **_login(url), **headers})
             self._limit.call(lambda: self._exchange(manager, request, received), self._shut_down)
         except TimeoutError:
-            if received.answer is None:
+            if received.response is None:
                 self.close()
-                said = f"{place}: no answer within {self._limit.seconds:g} s"
-                raise DeliveryError(said, is_answer_lost=received.is_awaited) from None
+                said = f"{place}: no response within {self._limit.seconds:g} s"
+                raise DeliveryError(said, is_response_lost=received.is_awaited) from None
         except (failures.HTTPError, HTTPException, OSError, ValueError) as error:
-            if received.answer is None:
-                raise DeliveryError(f"{place}: {_in_words(error)}", is_answer_lost=received.is_awaited) from None
+            if received.response is None:
+                raise DeliveryError(f"{place}: {_in_words(error)}", is_response_lost=received.is_awaited) from None
         finally:
             self._used_at = time.monotonic()
-        if received.answer is None:
-            raise DeliveryError(f"{place}: no answer")
-        return received.answer
+        if received.response is None:
+            raise DeliveryError(f"{place}: no response")
+        return received.response
 
     def _exchange(self, manager: PoolManager, request: _Request, received: _Received) -> None:
         _here.opened, _here.received = self._connections, received
@@ -211,10 +211,10 @@ class HttpClient:
         )
         # With its status a message is taken or not, even if the rest never comes.
         fields = {name.lower(): value for name, value in response.headers.items()}
-        received.answer = Answer(response.status, response.reason or "", fields, b"")
-        content = response.read(ANSWER_LIMIT + 1)
-        received.answer = Answer(response.status, response.reason or "", fields, content[:ANSWER_LIMIT])
-        if len(content) > ANSWER_LIMIT:
+        received.response = Response(response.status, response.reason or "", fields, b"")
+        content = response.read(RESPONSE_LIMIT + 1)
+        received.response = Response(response.status, response.reason or "", fields, content[:RESPONSE_LIMIT])
+        if len(content) > RESPONSE_LIMIT:
             response.close()
         else:
             response.release_conn()
@@ -254,16 +254,16 @@ class _Request:
 
 
 class _Received:
-    """What has come of an answer so far.
+    """What has been received of a response so far.
 
     Attributes:
         is_awaited: Whether the whole request was sent.
-        answer: The answer, without its body at first.
+        response: The response, without its body at first.
 
     """
 
     is_awaited = False
-    answer: Answer | None = None
+    response: Response | None = None
 
 
 _here = local()
@@ -323,10 +323,10 @@ def _in_words(error: BaseException) -> str:
         (ssl.SSLError, _tls_in_words),
         (failures.NewConnectionError, _cause_in_words),
         (failures.ConnectTimeoutError, lambda _: "no connection in time"),
-        (failures.ReadTimeoutError, lambda _: "no answer in time"),
+        (failures.ReadTimeoutError, lambda _: "no response in time"),
         (failures.LocationParseError, lambda _: "the URL is not valid"),
         (failures.HTTPError, _cause_in_words),
-        (HTTPException, lambda _: "the answer is not HTTP"),
+        (HTTPException, lambda _: "the response is not HTTP"),
         (OSError, lambda e: (e.strerror or type(e).__name__).lower()),
         (ValueError, lambda _: "the URL or a header is not valid"),
     )
@@ -347,7 +347,7 @@ def _cause_in_words(error: BaseException) -> str:
     for one in _chain(error):
         if isinstance(one, OSError) and one.strerror:
             return one.strerror.lower()
-    return "the connection was closed without an answer"
+    return "the connection was closed without a response"
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:
@@ -363,37 +363,37 @@ def _chain(error: BaseException | None) -> Iterable[BaseException]:
         waiting += [one.__cause__, one.__context__, *(arg for arg in one.args if isinstance(arg, BaseException))]
 
 
-def verdict(answer: Answer, place: str, redaction: Redaction) -> Delivered:
+def verdict(response: Response, place: str, redaction: Redaction) -> Delivered:
     """Return the delivery if the response says that the message was accepted.
 
     Raises:
         DestinationGoneError: 410: nothing will be taken any more.
         RefusedMessageError: 400, 413 or 422: this message will not be taken.
-        DeliveryError: Any other answer than 2xx; with the time that Retry-After asks for, at most a day.
+        DeliveryError: Any other response than 2xx; with the time that Retry-After asks for, at most a day.
 
     """
-    line = f"{answer.status} {_phrase(answer, redaction)}".rstrip()
-    if answer.status // 100 == 2:  # noqa: PLR2004 - the class of statuses that RFC 9110 calls successful
+    line = f"{response.status} {_phrase(response, redaction)}".rstrip()
+    if response.status // 100 == 2:  # noqa: PLR2004 - the class of statuses that RFC 9110 calls successful
         return Delivered(line)
-    if answer.status // 100 == 3:  # noqa: PLR2004 - and redirections
+    if response.status // 100 == 3:  # noqa: PLR2004 - and redirections
         raise DeliveryError(f"{place}: {line}; redirects are not followed, set the URL that it leads to")
-    said = f"{place}: {line}{_excerpt(answer, redaction)}"
-    if answer.status == HTTPStatus.GONE:
+    said = f"{place}: {line}{_excerpt(response, redaction)}"
+    if response.status == HTTPStatus.GONE:
         raise DestinationGoneError(said)
-    if answer.status in _OF_THE_MESSAGE:
+    if response.status in _OF_THE_MESSAGE:
         raise RefusedMessageError(said)
-    raise DeliveryError(said, _retry_after(answer.headers.get("retry-after", "")))
+    raise DeliveryError(said, _retry_after(response.headers.get("retry-after", "")))
 
 
-def _phrase(answer: Answer, redaction: Redaction) -> str:
+def _phrase(response: Response, redaction: Redaction) -> str:
     with suppress(ValueError):
-        return HTTPStatus(answer.status).phrase
-    return cut(redaction.clean(answer.reason), 60)
+        return HTTPStatus(response.status).phrase
+    return cut(redaction.clean(response.reason), 60)
 
 
-def _excerpt(answer: Answer, redaction: Redaction) -> str:
+def _excerpt(response: Response, redaction: Redaction) -> str:
     """Return the beginning of the response's body, if it is for people."""
-    body = answer.body.decode(errors="replace").strip()
+    body = response.body.decode(errors="replace").strip()
     if not body or body.startswith("<") or "\0" in body:
         return ""
     return f": {cut(redaction.clean(body[: _EXCERPT * 4]), _EXCERPT)}"

@@ -1,7 +1,7 @@
 """The ledger: what each destination is to be sent, what it was sent, and what came of it.
 
-A message is recorded as `sending` before the first attempt. So a kill between the answer and its record sends the same
-message again, with the same key; and nothing else is ever sent twice.
+A message is recorded as `sending` before the first attempt. So a kill between the response and its record sends the
+same message again, with the same key; and nothing else is ever sent twice.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Record:
         queued_at: Since when it was to be sent.
         attempts: How often that was tried.
         at: When it was settled; None if it waits.
-        answer: What the destination answered; empty if it has not.
+        response: The response of the destination; empty if there is none yet.
         reference: The destination's own id for it; empty if there is none.
         key: The idempotency key of its message; empty if it was in none.
         is_unannounced: Whether it is a loss or a resolution that reports the opening too.
@@ -154,7 +154,7 @@ class Record:
     queued_at: Instant
     attempts: int
     at: Instant | None
-    answer: str
+    response: str
     reference: str
     key: str
     is_unannounced: bool
@@ -402,7 +402,7 @@ class Ledger:
         self._store.run(lambda connection: _succeed(connection, destination, now))
 
     def note_failed(
-        self, destination: str, message: Message | None, reason: str, now: Instant, *, is_answer_lost: bool
+        self, destination: str, message: Message | None, reason: str, now: Instant, *, is_response_lost: bool
     ) -> None:
         """Record that an attempt failed.
 
@@ -419,7 +419,7 @@ class Ledger:
             if message is None:
                 return
             connection.execute("UPDATE notifications SET attempts = attempts + 1 WHERE message = ?", (message.key,))
-            if is_answer_lost:
+            if is_response_lost:
                 connection.execute("UPDATE messages SET may_be_taken = 1 WHERE key = ?", (message.key,))
             else:
                 _dissolve_untaken(connection, message.key)
@@ -639,7 +639,7 @@ def _deliver(
 def _finish(connection: sqlite3.Connection, key: str, state: State, delivered: Delivered, now: Instant) -> None:
     connection.execute(
         "UPDATE messages SET state = ?, response = ?, reference = ?, at = ? WHERE key = ?",
-        (state, delivered.answer, delivered.reference, now, key),
+        (state, delivered.response, delivered.reference, now, key),
     )
     connection.execute(
         "UPDATE notifications SET state = ?, at = ?, attempts = attempts + 1 WHERE message = ?", (state, now, key)

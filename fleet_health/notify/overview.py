@@ -155,7 +155,7 @@ def history_document(records: Sequence[Record]) -> dict[str, Any]:
                 "queued_wall": isoformat(one.queued_at),
                 "settled_wall": _wall(one.at),
                 "attempts": one.attempts,
-                "answer": one.answer,
+                "response": one.response,
                 "reference": one.reference,
                 "key": one.key,
             }
@@ -185,7 +185,7 @@ def test_row(name: str, result: Delivered | DeliveryError) -> dict[str, Any]:
     return {
         "name": name,
         "is_delivered": is_delivered,
-        "answer": result.answer if isinstance(result, Delivered) else str(result),
+        "response": result.response if isinstance(result, Delivered) else str(result),
         "reference": result.reference if isinstance(result, Delivered) else "",
     }
 

@@ -77,7 +77,7 @@ def run(command: Sequence[str], document: bytes, timeout_s: float) -> Finished:
         _read(out, output)
         os.close(out)
     if not is_over:
-        raise DeliveryError(f"{name}: it did not end within {timeout_s:g} s, and was killed", is_answer_lost=True)
+        raise DeliveryError(f"{name}: it did not end within {timeout_s:g} s, and was killed", is_response_lost=True)
     return Finished(status, bytes(output))
 
 

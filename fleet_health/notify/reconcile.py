@@ -35,7 +35,7 @@ class State(StrEnum):
     QUEUED = "queued"
     """It waits, and was surely not taken yet."""
     SENDING = "sending"
-    """It is part of a message that is being sent, or whose answer is not known."""
+    """It is part of a message that is being sent, or whose response is not known."""
     SENT = "sent"
     MERGED = "merged"
     WITHDRAWN = "withdrawn"

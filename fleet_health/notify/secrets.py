@@ -100,7 +100,7 @@ def _how_to_provide(name: str) -> str:
 
 
 class Redaction:
-    """Keeps secrets out of texts that come from elsewhere, such as the answer of a server that echoes a request."""
+    """Keeps secrets out of texts that come from elsewhere, such as the response of a server that echoes a request."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._parts: dict[int, set[str]] = {}
@@ -119,7 +119,7 @@ class Redaction:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield how a secret may be written in an answer."""
+    """Yield how a secret may be written in a response."""
     octets = secret.encode()
     for form in (
         secret,

@@ -165,7 +165,7 @@ class Notifier:
 
     async def _settle(self) -> None:
         """Wait for messages that are being sent, if that does not take long."""
-        notify("STOPPING=1", "STATUS=Stopping: waiting for answers")
+        notify("STOPPING=1", "STATUS=Stopping: waiting for responses")
         _log.info("notify stopping")
         for courier in self._couriers.values():
             courier.end()
@@ -216,7 +216,7 @@ class Notifier:
                 document = await self._watch.next_document()
             except DaemonSilentError as error:
                 if not self._daemon_problem:
-                    _log.warning("daemon does not answer", reason=str(error))
+                    _log.warning("daemon does not respond", reason=str(error))
                 self._daemon_problem = str(error)
                 self._news.set()
                 await asyncio.sleep(_ASK_AGAIN_S[min(failures, len(_ASK_AGAIN_S) - 1)])
@@ -224,7 +224,7 @@ class Notifier:
                 continue
             failures = 0
             if self._daemon_problem:
-                _log.info("daemon answers again")
+                _log.info("daemon responds again")
                 self._daemon_problem = ""
             if document is not None:
                 await self._take(document)
@@ -276,7 +276,7 @@ class Notifier:
         silent_s = self._clock.monotonic() - self._evaluated_s
         if silent_s <= self._stopped_after_s or any(one.is_open for one in self._own):
             return
-        why = self._daemon_problem or "it answers, and does not evaluate"
+        why = self._daemon_problem or "it responds, and does not evaluate"
         last = "" if self._document is None else f", the last one was at {isoformat(self._document.evaluated_at)}"
         detail = f"no evaluation for {describe(int(silent_s * SECOND_US))}{last}: {why}"
         stopped = Incident(f"{OWN}{now}", EVERY_HOST, WATCH_STOPPED, detail, _FIX, now, now, now)
@@ -398,7 +398,7 @@ class Notifier:
             problems=[
                 problem
                 for problem in (
-                    self._daemon_problem and f"the daemon does not answer: {self._daemon_problem}",
+                    self._daemon_problem and f"the daemon does not respond: {self._daemon_problem}",
                     self._ledger.problem and f"the ledger is kept in memory: {self._ledger.problem}",
                     self._reload_problem,
                     self._files.problem and f"the {self._files.what} cannot be written: {self._files.problem}",

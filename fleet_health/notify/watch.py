@@ -1,6 +1,6 @@
 """Asks the daemon what stands, by its control socket; it changes nothing there.
 
-An answer comes as soon as there is another evaluation. A connection is made for each question, so one that has come to
+A response comes as soon as there is another evaluation. A connection is made for each question, so one that has come to
 an end shows at once that the daemon has, too.
 """
 
@@ -46,7 +46,7 @@ class DaemonWatch:
         """Wait for another evaluation; return what the daemon lists after it, None if there was none for a while.
 
         Raises:
-            DaemonSilentError: It does not answer.
+            DaemonSilentError: It does not respond.
 
         """
         patience_s = WAIT_S + _PATIENCE_S if self._tag else _PATIENCE_S
@@ -56,13 +56,14 @@ class DaemonWatch:
                     f"/v1/incidents?wait={WAIT_S}" if self._tag else "/v1/incidents"
                 )
         except TimeoutError as error:
-            raise DaemonSilentError(f"{self.path}: no answer within {patience_s:g} s; the service hangs") from error
+            raise DaemonSilentError(f"{self.path}: no response within {patience_s:g} s; the service hangs") from error
         except (OSError, h11.RemoteProtocolError) as error:
             raise DaemonSilentError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from error
         if status == _NOT_MODIFIED:
             return None
         if status != _OK:
-            raise DaemonSilentError(f"{self.path}: it answers {status}: {body[:200].decode(errors='replace').strip()}")
+            excerpt = body[:200].decode(errors="replace").strip()
+            raise DaemonSilentError(f"{self.path}: it responds with {status}: {excerpt}")
         try:
             document = parse_document(body)
         except DocumentError as error:
@@ -80,7 +81,7 @@ class DaemonWatch:
             writer.write(http.send(h11.Request(method="GET", target=target, headers=headers)) or b"")
             writer.write(http.send(h11.EndOfMessage()) or b"")
             await writer.drain()
-            return await _answer(http, reader)
+            return await _response(http, reader)
         finally:
             writer.close()
             with suppress(OSError):
@@ -98,8 +99,8 @@ class DaemonWatch:
             os.close(fd)
 
 
-async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes], bytes]:
-    """Read one answer."""
+async def _response(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[int, dict[bytes, bytes], bytes]:
+    """Read one response."""
     status, headers, body = 0, dict[bytes, bytes](), bytearray()
     while True:
         event = http.next_event()
@@ -110,6 +111,6 @@ async def _answer(http: h11.Connection, reader: asyncio.StreamReader) -> tuple[i
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > _LONGEST:
-                raise OSError(f"an answer of more than {_LONGEST} bytes")
+                raise OSError(f"a response of more than {_LONGEST} bytes")
         elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)):
             return status, headers, bytes(body)

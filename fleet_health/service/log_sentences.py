@@ -53,8 +53,8 @@ SENTENCES: Mapping[str, str] = {
     # Notifications.
     "notify ready": "Ready to notify {destinations:or nobody, because no destination is configured}.",
     "notify stopping": "Stopping: waiting for the last responses.",
-    "daemon does not answer": "The service does not respond: {reason}.",
-    "daemon answers again": "The service responds again.",
+    "daemon does not respond": "The service does not respond: {reason}.",
+    "daemon responds again": "The service responds again.",
     "watch stopped": "The service has stopped evaluating: {detail}.",
     "watch goes on": "The service evaluates again, after {stopped_for_s} s.",
     "notifications queued": "Queued for {destination}: {notifications:notification}.",

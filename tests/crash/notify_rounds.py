@@ -4,7 +4,7 @@
 
 A round is planned from its seed. Hosts fall silent and come back, while each of the three is killed (SIGKILL) at random
 instants, the network is cut (a namespace), the disk of the ledger is full, and the ledger is damaged. In the end the
-destination must have each opening and each resolution once; or again with the same key, where an answer was lost.
+destination must have each opening and each resolution once; or again with the same key, where a response was lost.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ JOBS = 4
 PORT = 8000
 """Where the destination listens, in a network of its own."""
 
-# Each answer of the destination is one of these: what it does after it has taken the message, or instead.
+# What the destination does with a message, by chance.
 _DESTINATION = r"""
 import http.server, json, os, random, sys
 log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -99,15 +99,15 @@ class World:
                 return False
             message = turn.message
             self.ledger.begin("it", message, self.now)
-        if outcome in {"taken", "taken, answer lost", "taken, then killed"}:
+        if outcome in {"taken", "taken, response lost", "taken, then killed"}:
             self.taken.append(message)
         if outcome == "taken":
             self.ledger.note_delivered("it", message, Delivered("200"), self.now)
         elif outcome == "refused for now":
-            self.ledger.note_failed("it", message, "500", self.now, is_answer_lost=False)
-        elif outcome in {"taken, answer lost", "not taken, answer lost"}:
+            self.ledger.note_failed("it", message, "500", self.now, is_response_lost=False)
+        elif outcome in {"taken, response lost", "not taken, response lost"}:
             self.lost[message.key] += 1
-            self.ledger.note_failed("it", message, "reset", self.now, is_answer_lost=True)
+            self.ledger.note_failed("it", message, "reset", self.now, is_response_lost=True)
         else:
             self.lost[message.key] += 1
             self.kill()
@@ -145,7 +145,7 @@ class World:
             pass
 
 
-OUTCOMES = ("taken", "refused for now", "taken, answer lost", "not taken, answer lost", "taken, then killed")
+OUTCOMES = ("taken", "refused for now", "taken, response lost", "not taken, response lost", "taken, then killed")
 CHANGES = ("change", "change", "repeat", "lose", "lose", "drop")
 STEPS = st.lists(
     st.tuples(
@@ -184,7 +184,7 @@ def actual(incident: Incident) -> str:
     return "open" if incident.is_standing else "lost"
 
 
-LOST_THEN_REFUSED = [("change", "a"), ("look", "a"), ("taken, answer lost", "a"), ("refused for now", "a")]
+LOST_THEN_REFUSED = [("change", "a"), ("look", "a"), ("taken, response lost", "a"), ("refused for now", "a")]
 
 
 @tried(80)
@@ -192,7 +192,7 @@ LOST_THEN_REFUSED = [("change", "a"), ("look", "a"), ("taken, answer lost", "a")
 @example([*LOST_THEN_REFUSED[:2], ("taken, then killed", "a"), ("refused for now", "a"), ("change", "a")], True)  # noqa: FBT003
 @given(STEPS, st.booleans())
 def test_each_opening_loss_and_resolution_arrives_once(steps: list[tuple[str, str]], takes_groups: bool) -> None:  # noqa: FBT001
-    """Twice only with the same key, and only as often as its answer was lost."""
+    """Twice only with the same key, and only as often as its response was lost."""
     with TemporaryDirectory() as directory:
         world = World(Path(directory), takes_groups)
         for what, host in steps:

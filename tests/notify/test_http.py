@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from fleet_health.notify.destination import Delivered, DeliveryError, DestinationGoneError, RefusedMessageError
-from fleet_health.notify.http import ANSWER_LIMIT, NO_PROXY, HttpClient, is_url, redacted
+from fleet_health.notify.http import NO_PROXY, RESPONSE_LIMIT, HttpClient, is_url, redacted
 from fleet_health.notify.time_limit import TimeLimit
 from tests.rig.unruly_server import (
     UnrulyServer,
@@ -56,7 +56,7 @@ def failure(client: HttpClient, url: str, secrets: tuple[str, ...] = ()) -> Deli
 
 
 def test_a_request_is_delivered_with_its_body_and_headers(client: HttpClient) -> None:
-    """The answer's status is returned for the history."""
+    """The response's status is returned for the history."""
     with UnrulyServer([answering("202 Whatever")]) as server:
         delivered = client.request("POST", server.url + PATH + "?a=b", body=b"{}", headers={"X-Key": "k"})
 
@@ -90,11 +90,11 @@ def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
     ("answer", "said"),
     [
         (resetting, "connection reset by peer"),
-        (closing, "the connection was closed without an answer"),
-        (babbling, "the connection was closed without an answer"),
-        (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), "the connection was closed without an answer"),
-        (raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), "the connection was closed without an answer"),
-        (raw(b"HTTP/1.1 two OK\r\n\r\n"), "the connection was closed without an answer"),
+        (closing, "the connection was closed without a response"),
+        (babbling, "the connection was closed without a response"),
+        (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), "the connection was closed without a response"),
+        (raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), "the connection was closed without a response"),
+        (raw(b"HTTP/1.1 two OK\r\n\r\n"), "the connection was closed without a response"),
         (answering("500 Oh no", b"the database is away"), "500 Internal Server Error: the database is away"),
         (answering("404 Not Found", b"<html>"), "404 Not Found"),
         (answering("599 Odd\x1b[31m phrase"), "599 Odd\\x1b[31m phrase"),
@@ -125,7 +125,7 @@ def test_N1_what_a_server_does_wrong_is_said(
 
         assert str(error) == f"{server.url}/…: {said}"
         assert type(error) is DeliveryError
-        assert error.is_answer_lost == (said.startswith("the conn") or answer is resetting)
+        assert error.is_response_lost == (said.startswith("the conn") or answer is resetting)
         assert len(server.requests) == 1
 
 
@@ -138,7 +138,7 @@ def test_N1_a_server_that_refuses_connections_is_named(client: HttpClient) -> No
     error = failure(client, f"http://127.0.0.1:{port}")
 
     assert str(error) == f"http://127.0.0.1:{port}: connection refused"
-    assert not error.is_answer_lost
+    assert not error.is_response_lost
 
 
 def test_a_name_that_does_not_resolve_is_said(client: HttpClient) -> None:
@@ -166,7 +166,7 @@ def test_N2_no_server_stretches_the_time(answer: Callable[[Connection], None]) -
         error = failure(client, server.url + PATH)
 
         assert time.monotonic() - before < LONG_S / 4
-        assert str(error) == f"{server.url}/…: no answer within 0.3 s"
+        assert str(error) == f"{server.url}/…: no response within 0.3 s"
 
 
 class OverAtOnce(TimeLimit):
@@ -190,14 +190,14 @@ def test_after_a_timeout_the_next_request_is_sent(client: HttpClient) -> None:
         error = failure(client, server.url)
         client._limit = TimeLimit(LONG_S)
 
-        assert error.is_answer_lost
+        assert error.is_response_lost
         assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
 @pytest.mark.fault("N2", rig="a real server that drips")
 @pytest.mark.parametrize("rest", [b"X-Header: ", b"Content-Length: 1000000\r\n\r\n"], ids=["a header", "a body"])
 def test_N2_with_its_status_a_message_is_taken(client: HttpClient, rest: bytes) -> None:
-    """Whether or not the rest of the answer comes in time."""
+    """Whether or not the rest of the response comes in time."""
     has_dripped = Event()
     client._limit = OverAtOnce(has_dripped)
     with UnrulyServer([dripping(b"HTTP/1.1 200 OK\r\n" + rest, has_dripped)]) as server:
@@ -217,8 +217,8 @@ def test_an_answer_that_ends_too_soon_is_one(client: HttpClient) -> None:
 
 @pytest.mark.fault("N2", rig="a real server that does not end")
 def test_N2_an_answer_is_read_up_to_a_bound(client: HttpClient) -> None:
-    """A server that never ends its answer fills no memory."""
-    with UnrulyServer([answering("500 Oh", b"x" * (ANSWER_LIMIT + 100_000))]) as server:
+    """A server that never ends its response fills no memory."""
+    with UnrulyServer([answering("500 Oh", b"x" * (RESPONSE_LIMIT + 100_000))]) as server:
         error = failure(client, server.url)
 
         assert len(str(error)) < 400
@@ -312,7 +312,7 @@ def test_N3_a_server_that_echoes_a_secret_is_not_quoted(client: HttpClient, echo
         assert str(error) == f"{server.url}/…: 403 Forbidden: …"
 
 
-def test_a_short_path_hides_no_answer(client: HttpClient) -> None:
+def test_a_short_path_hides_no_response(client: HttpClient) -> None:
     """It is no secret, and its letters are everywhere."""
     with UnrulyServer([answering("403 Forbidden", b"no such token")]) as server:
         assert str(failure(client, f"{server.url}/in")).endswith("403 Forbidden: no such token")

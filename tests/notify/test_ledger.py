@@ -86,7 +86,7 @@ def test_what_waits_too_long_is_dropped_and_counted(ledger: Ledger) -> None:
     """Also what may have been taken; not what was queued at the limit itself."""
     first = queued(ledger)
     ledger.begin("it", first, NOON)
-    ledger.note_failed("it", first, "reset", NOON, is_answer_lost=True)
+    ledger.note_failed("it", first, "reset", NOON, is_response_lost=True)
     queued(ledger, replace(SILENT, id="i2"), NOON + MINUTE)
 
     assert ledger.give_up("it", NOON, NOON + 2 * MINUTE) == 0
@@ -98,7 +98,7 @@ def test_what_waits_too_long_is_dropped_and_counted(ledger: Ledger) -> None:
 
 
 def test_a_refused_message_is_dropped_and_what_comes_after_is_not(ledger: Ledger) -> None:
-    """It is counted, with the answer."""
+    """It is counted, with the response."""
     message = queued(ledger)
     ledger.begin("it", message, NOON)
     ledger.note_refused("it", message, "400 Bad Request", NOON)
@@ -106,7 +106,12 @@ def test_a_refused_message_is_dropped_and_what_comes_after_is_not(ledger: Ledger
     assert ledger.standings()["it"].dropped == 1
     assert ledger.waiting("it") == []
     (record,) = ledger.history("pi-1", 10)
-    assert (record.state, record.answer, record.attempts, record.key) == ("refused", "400 Bad Request", 1, message.key)
+    assert (record.state, record.response, record.attempts, record.key) == (
+        "refused",
+        "400 Bad Request",
+        1,
+        message.key,
+    )
 
 
 def test_a_destination_is_gone_until_it_is_configured_anew(ledger: Ledger) -> None:
@@ -128,7 +133,7 @@ def test_a_success_ends_a_failure(ledger: Ledger) -> None:
     """The last error stays, to be read."""
     message = queued(ledger)
     ledger.begin("it", message, NOON)
-    ledger.note_failed("it", message, "503", NOON + MINUTE, is_answer_lost=False)
+    ledger.note_failed("it", message, "503", NOON + MINUTE, is_response_lost=False)
     failing = ledger.standings()["it"]
     ledger.begin("it", message, NOON + 2 * MINUTE)
     ledger.note_delivered("it", message, Delivered("200 OK", "id-7"), NOON + 3 * MINUTE)
@@ -137,7 +142,7 @@ def test_a_success_ends_a_failure(ledger: Ledger) -> None:
     assert (failing.failing_since, failing.last_success_at, failing.last_error) == (NOON + MINUTE, None, "503")
     assert (well.failing_since, well.last_success_at, well.last_error) == (None, NOON + 3 * MINUTE, "503")
     (record,) = ledger.history(None, 10)
-    assert (record.state, record.attempts, record.answer, record.reference) == ("sent", 2, "200 OK", "id-7")
+    assert (record.state, record.attempts, record.response, record.reference) == ("sent", 2, "200 OK", "id-7")
     assert ledger.sent_since("it", NOON) == [NOON + 3 * MINUTE]
 
 
@@ -185,7 +190,7 @@ def test_a_ledger_of_version_1_goes_on(tmp_path: Path) -> None:
     ledger.close()
 
     assert incident == replace(SILENT, opened_at=5, first_notified_at=6, last_notified_at=7)
-    assert [(one.kind, one.state, one.answer, one.reference) for one in records] == [
+    assert [(one.kind, one.state, one.response, one.reference) for one in records] == [
         ("lost", "queued", "", ""),
         ("opening", "sent", "200 OK", "id-7"),
     ]

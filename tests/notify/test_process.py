@@ -91,7 +91,7 @@ def test_each_arrives_once_through_kills_of_both(site: Site, inbox: Inbox, proce
     assert len({one["key"] for one in inbox.documents}) == 4
     status, history = asked(site, "history", "quiet")
     assert status == 0
-    assert [(one["kind"], one["state"], one["answer"]) for one in history["notifications"]] == [
+    assert [(one["kind"], one["state"], one["response"]) for one in history["notifications"]] == [
         ("resolution", "sent", "204 No Content"),
         ("opening", "sent", "204 No Content"),
     ]
@@ -214,7 +214,7 @@ def test_a_new_destination_is_told_what_stands_and_one_that_hangs_delays_nobody(
     assert {one["name"] for one in asked(site, "status")[1]["destinations"]} == {"hook", "new", "hangs"}
 
 
-def test_a_test_message_is_marked_and_its_answer_shown(site: Site, inbox: Inbox, processes: ExitStack) -> None:
+def test_a_test_message_is_marked_and_its_response_shown(site: Site, inbox: Inbox, processes: ExitStack) -> None:
     """By the process, or without one; for a name that is not configured the names are said."""
     alone = asked(site, "test")
     process = notifier(site, processes)
@@ -225,9 +225,9 @@ def test_a_test_message_is_marked_and_its_answer_shown(site: Site, inbox: Inbox,
 
     assert process.is_running
     assert [alone[0], asked_of_it[0], unknown[0], refused[0]] == [0, 0, 2, 1]
-    assert alone[1]["tests"][0]["answer"] == asked_of_it[1]["tests"][0]["answer"] == "204 No Content"
+    assert alone[1]["tests"][0]["response"] == asked_of_it[1]["tests"][0]["response"] == "204 No Content"
     assert "(hook), found 'phone'" in unknown[1]["stderr"]
-    assert "403" in refused[1]["tests"][0]["answer"]
+    assert "403" in refused[1]["tests"][0]["response"]
     assert [one["is_test"] for one in inbox.documents] == [True] * 3
     assert asked(site, "history")[1]["notifications"] == []
 

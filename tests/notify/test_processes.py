@@ -79,7 +79,7 @@ def test_N7_what_is_over_time_is_killed_with_all_that_it_started(
         shell(script, timeout_s=3.0)
 
     assert str(caught.value) == "/bin/sh: it did not end within 3 s, and was killed"
-    assert caught.value.is_answer_lost
+    assert caught.value.is_response_lost
     for name in ("own", "child"):
         pid = (tmp_path / name).read_text()
         eventually(lambda pid=pid: not is_alive(pid), f"the end of {name}")
@@ -110,7 +110,7 @@ def test_what_cannot_be_started_is_said(tmp_path: Path, program: str, said: str)
         run([str(tmp_path / program)], b"", LONG_S)
 
     assert str(caught.value) == f"{tmp_path / program}: it cannot be started: {said}"
-    assert not caught.value.is_answer_lost
+    assert not caught.value.is_response_lost
 
 
 def test_what_systemd_tells_us_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,8 +64,8 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     history = actions.add_parser(
         "history",
-        help="show what was sent to whom, when, with the answer",
-        description="Show what was sent, or is to be sent, to whom, when, and with which answer; the latest first.",
+        help="show what was sent to whom, when, with the response",
+        description="Show what was sent, or is to be sent, to whom, when, and with which response; the latest first.",
         epilog="Exit status: 0 when it was shown; 2 for a configuration that cannot be used; 4 when there is neither a"
         " process nor a ledger; 5 when this user may not ask.",
     )
@@ -73,9 +73,9 @@ def add_parser(subparsers: Subparsers) -> None:
     history.add_argument("--limit", type=_limit, default=50, metavar="N", help="how many, from 1 to 1000 (default: 50)")
     test = actions.add_parser(
         "test",
-        help="send a test message, and show the answer",
-        description="Send a message that is marked as a test to a destination, or to each, and show the answer. If the"
-        " process is not running, this command sends it by itself, with the rights and the secrets of its user.",
+        help="send a test message, and show the response",
+        description="Send a message that is marked as a test to a destination, or to each, and show the response. If"
+        " the process is not running, this command sends it by itself, with the rights and the secrets of its user.",
         epilog="Exit status: 0 when each was delivered; 1 when one was not; 2 for a name that is not configured, or a"
         " configuration that cannot be used; 5 when this user may not ask the process.",
     )
@@ -300,11 +300,11 @@ def _show_history(document: Mapping[str, Any], options: argparse.Namespace) -> i
     ]
     widths = [max(map(len, column)) for column in zip(*columns, strict=True)]
     for one, row in zip(rows, columns, strict=True):
-        answer = ", ".join(
-            filter(None, [one["answer"], one["reference"], f"attempts: {one['attempts']}" * (one["attempts"] > 1)])
+        response = ", ".join(
+            filter(None, [one["response"], one["reference"], f"attempts: {one['attempts']}" * (one["attempts"] > 1)])
         )
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        _say([f"{line}  {answer}".rstrip()])
+        _say([f"{line}  {response}".rstrip()])
     return 0
 
 
@@ -316,7 +316,7 @@ def _show_tests(document: Mapping[str, Any], options: argparse.Namespace) -> int
         for one in tests:
             word = "delivered" if one["is_delivered"] else "not delivered"
             reference = f" ({one['reference']})" if one["reference"] else ""
-            _say([f"{one['name']}: {word}: {one['answer']}{reference}"])
+            _say([f"{one['name']}: {word}: {one['response']}{reference}"])
         if not tests:
             _say(["no destination is configured"])
     return 0 if tests and all(one["is_delivered"] for one in tests) else _EXIT_NOT_WELL

@@ -211,7 +211,7 @@ class Courier:
             self._message,
             reason,
             self._clock.now(),
-            is_answer_lost=error.is_answer_lost,
+            is_response_lost=error.is_response_lost,
         )
 
     async def _note_gone(self, error: DestinationGoneError) -> None:
@@ -241,4 +241,4 @@ def unexpected(error: Exception) -> DeliveryError:
     """Return an error of a destination's code as a failed delivery; without its words, which may hold a secret."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__} in {frame.name}, line {frame.lineno} of {frame.filename}"
-    return DeliveryError(f"unexpected error: {reason}", is_answer_lost=True)
+    return DeliveryError(f"unexpected error: {reason}", is_response_lost=True)

@@ -76,7 +76,7 @@ class MessageCourier(Courier):
     def _send_some(self, destination: Destination) -> _Sent:
         """Send what waits for a while, in the destination's thread: a thousand messages do not change hands each.
 
-        Each answer is recorded before the next message is sent.
+        Each response is recorded before the next message is sent.
         """
         ends_at, taken = self._clock.monotonic() + _BATCH_S, 0
         answered: tuple[Message, Delivered] | None = None
@@ -97,7 +97,7 @@ class MessageCourier(Courier):
     def _record_and_begin(
         self, answered: tuple[Message, Delivered] | None, destination: Destination, *, is_enough: bool
     ) -> tuple[Message | None, float | None]:
-        """Record an answer, and begin the next message unless it is enough: both in one write to the disk."""
+        """Record a response, and begin the next message unless it is enough: both in one write to the disk."""
         if answered is not None:
             self._ledger.note_delivered(self.name, *answered, self._clock.now())
         return (None, 0.0) if is_enough else self._next(takes_groups=destination.takes_groups)

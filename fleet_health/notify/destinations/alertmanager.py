@@ -129,7 +129,7 @@ def _summed_up(results: Mapping[str, Delivered | DeliveryError]) -> Delivered:
         kind = type(errors[0]) if len({type(one) for one in errors}) == 1 else DeliveryError
         raise kind("; ".join(map(str, errors)), min(waits, default=None))
     if not errors:
-        return Delivered("; ".join(f"{redacted(peer)}: {one.answer}" for peer, one in taken.items()))
+        return Delivered("; ".join(f"{redacted(peer)}: {one.response}" for peer, one in taken.items()))
     return Delivered(f"{len(taken)} of {len(results)} members; {'; '.join(map(str, errors))}")
 
 

@@ -36,8 +36,8 @@ _THREADS = 50
 _TAKEN, _TAKEN_ELSEWHERE, _PERMANENT = 250, 251, 500
 _LINE_LIMIT = 200
 
-ANSWER_LIMIT = 65_536
-"""How many bytes of an answer are read."""
+RESPONSE_LIMIT = 65_536
+"""How many bytes of a response are read."""
 
 
 class Mail:
@@ -65,8 +65,8 @@ class Mail:
         try:
             return self._limit.call(lambda: delivery.send(mail), delivery.shut_down)
         except TimeoutError:
-            said = f"{delivery.place}: no answer within {self._timeout_s:g} s"
-            raise DeliveryError(said, is_answer_lost=delivery.is_awaited) from None
+            said = f"{delivery.place}: no response within {self._timeout_s:g} s"
+            raise DeliveryError(said, is_response_lost=delivery.is_awaited) from None
 
     def close(self) -> None:
         """Do nothing: each mail has a connection of its own."""
@@ -83,24 +83,24 @@ class Mail:
         return Delivered(said)
 
 
-class _BoundedAnswer:
-    """The lines of one answer, which may be many, up to a bound."""
+class _BoundedResponse:
+    """The lines of one response, which may be many, up to a bound."""
 
     def __init__(self, lines: IO[bytes]) -> None:
         self._lines = lines
-        self.left = ANSWER_LIMIT
+        self.left = RESPONSE_LIMIT
 
     def readline(self, size: int = -1) -> bytes:
         """Read a line.
 
         Raises:
-            OSError: The answer goes on for too long.
+            OSError: The response goes on for too long.
 
         """
         line = self._lines.readline(size)
         self.left -= len(line)
         if self.left < 0:
-            raise OSError("the answer is too long")
+            raise OSError("the response is too long")
         return line
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class _BoundedAnswer:
 
 
 class _Smtp(smtplib.SMTP):
-    """A connection that its delivery knows before it is open, and whose answers have a bound."""
+    """A connection that its delivery knows before it is open, and whose responses have a bound."""
 
     def __init__(self, delivery: _SmtpDelivery, *args: Any, **options: Any) -> None:
         delivery.smtp = self
@@ -117,9 +117,9 @@ class _Smtp(smtplib.SMTP):
 
     def getreply(self) -> tuple[int, bytes]:
         if self.file is None and self.sock is not None:
-            self.file = _BoundedAnswer(self.sock.makefile("rb"))
-        if isinstance(self.file, _BoundedAnswer):
-            self.file.left = ANSWER_LIMIT
+            self.file = _BoundedResponse(self.sock.makefile("rb"))
+        if isinstance(self.file, _BoundedResponse):
+            self.file.left = RESPONSE_LIMIT
         return super().getreply()
 
 
@@ -157,10 +157,10 @@ class _SmtpDelivery:
                 smtp.login(user, password)
             refused = self._envelope(smtp)
             self.is_awaited = True
-            code, answer = smtp.data(mail)
+            code, response = smtp.data(mail)
             self.is_awaited = False
             if code != _TAKEN:
-                raise (RefusedMessageError if code >= _PERMANENT else DeliveryError)(self._said(code, answer))
+                raise (RefusedMessageError if code >= _PERMANENT else DeliveryError)(self._said(code, response))
             with suppress(smtplib.SMTPException, OSError):
                 smtp.quit()
         except smtplib.SMTPResponseException as error:
@@ -170,14 +170,14 @@ class _SmtpDelivery:
             raise DeliveryError(f"{self.place}: the server does not offer {what}; look at `security`") from None
         except smtplib.SMTPException:
             said = f"{self.place}: the connection was closed"
-            raise DeliveryError(said, is_answer_lost=self.is_awaited) from None
+            raise DeliveryError(said, is_response_lost=self.is_awaited) from None
         except OSError as error:
-            raise DeliveryError(f"{self.place}: {_in_words(error)}", is_answer_lost=self.is_awaited) from None
+            raise DeliveryError(f"{self.place}: {_in_words(error)}", is_response_lost=self.is_awaited) from None
         finally:
             if self.smtp is not None:
                 self.smtp.close()
         missing = f"; refused for {'; '.join(refused)}" if refused else ""
-        return Delivered(f"{code} {self._line(answer)}{missing}")
+        return Delivered(f"{code} {self._line(response)}{missing}")
 
     def shut_down(self) -> None:
         """End the connection, whatever is under way there."""
@@ -203,24 +203,24 @@ class _SmtpDelivery:
 
     def _envelope(self, smtp: smtplib.SMTP) -> list[str]:
         """Name sender and recipients; return which recipients are refused, if another one is not."""
-        code, answer = smtp.mail(self._own["from"])
+        code, response = smtp.mail(self._own["from"])
         if code != _TAKEN:
-            raise smtplib.SMTPResponseException(code, answer)
+            raise smtplib.SMTPResponseException(code, response)
         refused = {}
         for recipient in self._own["to"]:
-            code, answer = smtp.rcpt(recipient)
+            code, response = smtp.rcpt(recipient)
             if code not in (_TAKEN, _TAKEN_ELSEWHERE):
-                refused[recipient] = self._said(code, answer)
+                refused[recipient] = self._said(code, response)
         said = [f"{recipient}: {why.removeprefix(f'{self.place}: ')}" for recipient, why in refused.items()]
         if len(refused) == len(self._own["to"]):
             raise DeliveryError(f"{self.place}: {'; '.join(said)}")
         return said
 
-    def _said(self, code: int, answer: bytes | str) -> str:
-        return f"{self.place}: {code} {self._line(answer)}"
+    def _said(self, code: int, response: bytes | str) -> str:
+        return f"{self.place}: {code} {self._line(response)}"
 
-    def _line(self, answer: bytes | str) -> str:
-        text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+    def _line(self, response: bytes | str) -> str:
+        text = response.decode(errors="replace") if isinstance(response, bytes) else response
         return wording.cut(self._redaction.clean(text), _LINE_LIMIT)
 
 
@@ -231,7 +231,7 @@ def _in_words(error: OSError) -> str:
         return f"TLS failed: {(error.reason or 'no reason').lower().replace('_', ' ')}; look at `security`"
     if isinstance(error, socket.gaierror):
         return "the name of the host cannot be resolved"
-    return (error.strerror or "no answer in time").lower()
+    return (error.strerror or "no response in time").lower()
 
 
 def composed(message: Message, sender: str, recipients: tuple[str, ...]) -> EmailMessage:

@@ -39,7 +39,7 @@ _UNKNOWN_SYMPTOM = 3
 
 
 class _Published(msgspec.Struct):
-    """What the server answers, as far as we need it."""
+    """The response of the server, as far as we need it."""
 
     id: str = ""
 
@@ -75,10 +75,10 @@ class Ntfy:
         body = msgspec.json.encode(document)
         taken = self._sender.send("POST", self._own["server"], body, headers, secrets=(topic,))
         try:
-            reference = msgspec.json.decode(taken.answer.body, type=_Published).id
+            reference = msgspec.json.decode(taken.response.body, type=_Published).id
         except msgspec.MsgspecError:
             reference = ""
-        return Delivered(taken.delivered.answer, wording.cut(reference, 64))
+        return Delivered(taken.delivered.response, wording.cut(reference, 64))
 
     def close(self) -> None:
         """Let go of connections."""

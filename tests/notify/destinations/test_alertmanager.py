@@ -60,7 +60,7 @@ def test_N5_a_cluster_shows_each_alert_once_and_its_end(
         assert isinstance(destination, LevelDestination)
         delivered = destination.hold([silent, down], [], now() + HOUR)
 
-        assert delivered.answer == f"{one.url}: 200 OK; {other.url}: 200 OK"
+        assert delivered.response == f"{one.url}: 200 OK; {other.url}: 200 OK"
         assert one.firing() != []
         shown = {alert["labels"]["alertname"]: alert for alert in other.firing()}
         assert len(other.firing()) == len(shown) == 2
@@ -83,7 +83,7 @@ def test_N5_a_cluster_shows_each_alert_once_and_its_end(
         resolution = over(opened_at=began, decided_at=now(), ended_at=now() - SECOND_US)
         delivered = destination.hold([down, *many], [resolution], now() + HOUR)
 
-        assert delivered.answer == f"1 of 2 members; {one.url}/…: connection refused"
+        assert delivered.response == f"1 of 2 members; {one.url}/…: connection refused"
         hosts = [alert["labels"]["host"] for alert in other.firing()]
         assert sorted(hosts) == sorted(["*@lab-2", *(f"pi-{n}" for n in range(1_000))])
 
@@ -132,7 +132,7 @@ def test_nothing_is_sent_of_nothing() -> None:
     """A fleet that is well needs no request."""
     destination = build(configured("alertmanager", peers=["http://127.0.0.1:1"]))
 
-    assert destination.hold([], [], OPENED).answer == "nothing to send"
+    assert destination.hold([], [], OPENED).response == "nothing to send"
 
 
 def test_no_member_at_all_is_an_error(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_a_command_is_given_the_document(tmp_path: Path) -> None:
-    """One line of JSON, as webhooks are; its last line is the answer."""
+    """One line of JSON, as webhooks are; its last line is the response."""
     command = build(configured("exec", command=["/bin/sh", "-c", 'cat >"$0"; echo noted', str(tmp_path / "document")]))
     nasty = message(made(detail="$(touch /tmp/x)\n`id`"))
 

@@ -117,7 +117,7 @@ def test_a_refused_login_is_said_without_the_password(
 
         assert str(error).startswith(f"smtp://127.0.0.1:{server.port}: 535 ")
         assert type(error) is DeliveryError
-        assert not error.is_answer_lost
+        assert not error.is_response_lost
 
 
 def test_all_of_an_incident_is_one_thread() -> None:
@@ -137,7 +137,7 @@ def test_all_of_an_incident_is_one_thread() -> None:
 
 
 def test_the_same_message_is_the_same_mail() -> None:
-    """So that a mailbox can tell, if an answer was lost."""
+    """So that a mailbox can tell, if a response was lost."""
     first, second = (composed(message(), "fleet@example.org", ("ops@example.org",)) for _ in range(2))
 
     assert first["Message-ID"] == second["Message-ID"]
@@ -154,11 +154,11 @@ def test_a_mail_about_a_thousand_has_bounds() -> None:
 
 
 def test_a_recipient_that_is_refused_stops_no_other() -> None:
-    """The answer names it."""
+    """The response names it."""
     with MailServer(refused=["ops@example.org"]) as server:
         delivered = mail_to(server.port).send(message())
 
-        assert delivered.answer == (
+        assert delivered.response == (
             "250 2.0.0 Ok: queued as 4F2A; refused for ops@example.org: 550 5.1.1 no such user here: ops@example.org"
         )
         assert server.envelopes == [("fleet@example.org", ["boss@example.org"])]
@@ -177,7 +177,7 @@ def test_without_any_recipient_it_is_tried_again() -> None:
     ("reply", "kind"),
     [("451 4.7.1 greylisted, try again", DeliveryError), ("554 5.7.1 looks like spam", RefusedMessageError)],
 )
-def test_the_answer_to_the_mail_itself_decides(reply: str, kind: type[DeliveryError]) -> None:
+def test_the_response_to_the_mail_itself_decides(reply: str, kind: type[DeliveryError]) -> None:
     """4xx is for now, 5xx for ever."""
     with MailServer(reply=reply) as server:
         error = failure(mail_to(server.port))
@@ -204,17 +204,17 @@ def test_N1_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: s
         error = failure(mail_to(server.port))
 
         assert str(error).startswith(f"smtp://127.0.0.1:{server.port}: {said}")
-        assert error.is_answer_lost == is_lost
+        assert error.is_response_lost == is_lost
 
 
 @pytest.mark.fault("N2", rig="a real server that hangs")
-@pytest.mark.parametrize("replies", [(), HELLO[:1]], ids=["no greeting", "no answer"])
+@pytest.mark.parametrize("replies", [(), HELLO[:1]], ids=["no greeting", "no response"])
 def test_N2_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, ...]) -> None:
     """Which is that of the destination."""
     with ScriptedServer(replies, hangs=True) as server:
         error = failure(mail_to(server.port, timeout="1s"))
 
-        assert str(error) == f"smtp://127.0.0.1:{server.port}: no answer within 1 s"
+        assert str(error) == f"smtp://127.0.0.1:{server.port}: no response within 1 s"
 
 
 def test_a_name_that_does_not_resolve_is_said() -> None:

@@ -84,7 +84,7 @@ def test_N1_an_attempt_is_repeated_with_the_same_key_and_body() -> None:
             webhook.send(message())
         webhook.send(message())
 
-        assert caught.value.is_answer_lost
+        assert caught.value.is_response_lost
         first, second = server.requests
         assert first.body == second.body
         assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
@@ -164,7 +164,7 @@ def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
         with pytest.raises(DeliveryError) as caught:
             sent(server, timeout="1s")
 
-        assert str(caught.value) == f"{server.url}/…: no answer within 1 s"
+        assert str(caught.value) == f"{server.url}/…: no response within 1 s"
 
 
 def test_a_missing_secret_delays_a_message_and_loses_none(tmp_path: Path) -> None:
