@@ -18,6 +18,7 @@ import trustme
 from fleet_health.notify.destination import Delivered, DeliveryError, DestinationGoneError, RefusedMessageError
 from fleet_health.notify.http import NO_PROXY, RESPONSE_LIMIT, HttpClient, is_url, redacted
 from fleet_health.notify.time_limit import TimeLimit
+from tests.rig.ports import reserved_port
 from tests.rig.unruly_server import (
     UnrulyServer,
     answering,
@@ -132,10 +133,8 @@ def test_N1_what_a_server_does_wrong_is_said(
 @pytest.mark.fault("N1", rig="a port that nobody listens on")
 def test_N1_a_server_that_refuses_connections_is_named(client: HttpClient) -> None:
     """So is what the system said."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-
-    error = failure(client, f"http://127.0.0.1:{port}")
+    with reserved_port() as port:
+        error = failure(client, f"http://127.0.0.1:{port}")
 
     assert str(error) == f"http://127.0.0.1:{port}: connection refused"
     assert not error.is_response_lost

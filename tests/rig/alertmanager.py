@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
 
 from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.ports import reserved_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,17 +36,19 @@ class AlertmanagerServer:
     def __init__(self, directory: Path, *, beside: AlertmanagerServer | None = None) -> None:
         directory.mkdir()
         (directory / "alertmanager.yml").write_text(_CONFIGURATION)
-        self.port, self.cluster_port = _free_ports(2)
+        self._stack = ExitStack()
+        self.port = self._stack.enter_context(reserved_port())
         command = [
             PROGRAM,
             f"--config.file={directory / 'alertmanager.yml'}",
             f"--storage.path={directory}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-            f"--cluster.listen-address=127.0.0.1:{self.cluster_port}",
+            "--cluster.listen-address=127.0.0.1:0",
             "--cluster.settle-timeout=1s",
         ]
         if beside is not None:
-            command.append(f"--cluster.peer=127.0.0.1:{beside.cluster_port}")
+            (member,) = beside.members()
+            command.append(f"--cluster.peer={member}")
         self._log = directory / "log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -55,7 +58,7 @@ class AlertmanagerServer:
         ends = time.monotonic() + PATIENCE_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > ends:
-                self.kill()
+                self.__exit__()
                 raise RuntimeError(self._log.read_text())
             time.sleep(POLL_S)
         return self
@@ -63,6 +66,7 @@ class AlertmanagerServer:
     def __exit__(self, *_: object) -> None:
         """End it."""
         self.kill()
+        self._stack.close()
 
     @property
     def url(self) -> str:
@@ -81,20 +85,13 @@ class AlertmanagerServer:
         alerts: list[dict[str, Any]] = json.loads(shown)
         return alerts
 
-    def members(self) -> int:
-        """Return how many members its cluster has."""
-        return len(urllib3.request("GET", f"{self.url}/api/v2/status").json()["cluster"]["peers"])
+    def members(self) -> list[str]:
+        """Return the addresses of the members of its cluster."""
+        peers = urllib3.request("GET", f"{self.url}/api/v2/status").json()["cluster"]["peers"]
+        return [peer["address"] for peer in peers]
 
     def _is_ready(self) -> bool:
         try:
             return urllib3.request("GET", f"{self.url}/-/ready", retries=False).status == 200
         except urllib3.exceptions.HTTPError:
             return False
-
-
-def _free_ports(count: int) -> list[int]:
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in taken]
-    for one in taken:
-        one.close()
-    return ports

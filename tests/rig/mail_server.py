@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.policy import default
@@ -14,6 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from tests.rig.patience import PATIENCE_S
+from tests.rig.ports import reserved_port
 
 if TYPE_CHECKING:
     import ssl
@@ -48,8 +49,8 @@ class MailServer:
 
     def __enter__(self) -> Self:
         """Listen."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
+        self._stack = ExitStack()
+        self.port = self._stack.enter_context(reserved_port())
         options: dict[str, Any] = {}
         if self.security == "starttls":
             options = {"tls_context": self.tls, "require_starttls": True}
@@ -61,11 +62,12 @@ class MailServer:
             self, "127.0.0.1", self.port, ssl_context=by_tls, ready_timeout=PATIENCE_S, **options
         )
         self._controller.start()
+        self._stack.callback(self._controller.stop)
         return self
 
     def __exit__(self, *_: object) -> None:
         """End it."""
-        self._controller.stop()
+        self._stack.close()
 
     async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
         """Take a recipient or not."""

@@ -34,6 +34,7 @@ from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Upload
 from fleet_health.service import clock
 from fleet_health.service.footprint import footprint
+from tests.rig.ports import reserved_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -140,8 +141,8 @@ def configure(directory: Path, targets: int, port: int, *rules: Path) -> None:
 @contextmanager
 def prometheus(directory: Path) -> Iterator[str]:
     """Run Prometheus as long as the context lasts; gives its address."""
-    address = f"127.0.0.1:{_free_port()}"
-    with (directory / "log").open("wb") as log:
+    with reserved_port() as port, (directory / "log").open("wb") as log:
+        address = f"127.0.0.1:{port}"
         process = subprocess.Popen(
             [
                 "prometheus",
@@ -158,12 +159,6 @@ def prometheus(directory: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait()
-
-
-def _free_port() -> int:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    server.server_close()
-    return int(server.server_address[1])
 
 
 def own_metrics(address: str) -> dict[str, float]:

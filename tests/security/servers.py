@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tests.rig.patience import PATIENCE_S, POLL_S, Patience
+from tests.rig.ports import reserved_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,9 +236,7 @@ class Servers:
         self._run(command, self.directory / "caddy.out")
 
     def _add(self, name: str) -> Server:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = self._stack.enter_context(reserved_port())
         server = Server(name, port, self.directory / f"{name.replace(' ', '-')}.log")
         self.by_name[name] = server
         return server

@@ -19,6 +19,7 @@ import trustme
 
 from tests.api.test_listener import activated, ask
 from tests.rig.patience import PATIENCE_S
+from tests.rig.ports import reserved_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -157,11 +158,7 @@ def test_the_example_works(
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
     for blob in certificate.cert_chain_pems:
         blob.write_to_path(tmp_path / "chain.pem", append=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     eventually(lambda: ask(upstream, "GET", "/healthz")[0] == 200, "the first evaluation")
-    proxy = Proxy(port, authority)
 
     def is_up() -> bool:
         with suppress(OSError):
@@ -169,7 +166,11 @@ def test_the_example_works(
             return True
         return False
 
-    with running(server(tmp_path, port, f"127.0.0.1:{upstream}"), tmp_path), closing(proxy):
+    with (
+        reserved_port() as port,
+        running(server(tmp_path, port, f"127.0.0.1:{upstream}"), tmp_path),
+        closing(Proxy(port, authority)) as proxy,
+    ):
         eventually(is_up, (tmp_path / "log").read_text())
         refused = [proxy.get("/", login)[0] for login in ("", "ann:wrong")]
         status, page = proxy.get("/")

@@ -48,7 +48,7 @@ def test_N5_a_cluster_shows_each_alert_once_and_its_end(
         AlertmanagerServer(tmp_path / "one") as one,
         AlertmanagerServer(tmp_path / "other", beside=one) as other,
     ):
-        eventually(lambda: other.members() == 2, "the cluster")
+        eventually(lambda: len(other.members()) == 2, "the cluster")
         destination = build(
             configured(
                 "alertmanager",
