@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from threading import Event, Thread
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
 
 from fleet_health.notify.destination import Delivered, DeliveryError, DestinationGoneError, RefusedMessageError
-from fleet_health.notify.http import NO_PROXY, RESPONSE_LIMIT, HttpClient, is_url, redacted
+from fleet_health.notify.http.client import RESPONSE_LIMIT, HttpClient
+from fleet_health.notify.http.connections import NO_PROXY, Connections
+from fleet_health.notify.http.url import is_url, redacted
 from fleet_health.notify.time_limit import TimeLimit
 from tests.rig.ports import reserved_port
 from tests.rig.unruly_server import (
@@ -267,14 +270,14 @@ def test_the_kind_of_error_decides_what_follows(client: HttpClient, status: str,
     [
         ("120", 120, 120),
         ("0", 0, 0),
-        ("9" * 5_000, 86_400, 86_400),
+        ("9" * 5_000, 86_400, 10**10),
         (format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True), 3_600, 7_200),
         (format_datetime(datetime.now(UTC) - timedelta(hours=2), usegmt=True), 0, 0),
     ],
     ids=["seconds", "at once", "forever", "a date", "a date that has passed"],
 )
 def test_retry_after_is_heeded(client: HttpClient, status: str, value: str, least: float, most: float) -> None:
-    """As seconds or as a date, and never for longer than a day."""
+    """As seconds or as a date; `Retry` bounds it."""
     with UnrulyServer([answering(status, Retry_After=value)]) as server:
         wait_s = failure(client, server.url).retry_after_s
 
@@ -392,11 +395,9 @@ def test_a_ca_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_the_settings_of_tls_are_made_once() -> None:
     """Each has a megabyte of certificates."""
-    clients = [HttpClient(SHORT_S) for _ in range(2)]
-    for one in clients:
-        failure(one, "https://127.0.0.1:1")
+    managers = [Connections(ca_file=None, proxy=None).manager(urlsplit("https://127.0.0.1:1")) for _ in range(2)]
 
-    contexts = {id(manager.connection_pool_kw["ssl_context"]) for one in clients for manager in one._managers.values()}
+    contexts = {id(one.connection_pool_kw["ssl_context"]) for one in managers}
     assert len(contexts) == 1
 
 

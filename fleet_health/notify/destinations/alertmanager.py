@@ -19,7 +19,7 @@ from fleet_health.model.subject import receiver_of
 from fleet_health.notify import wording
 from fleet_health.notify.destination import Delivered, DeliveryError
 from fleet_health.notify.destinations.by_http import Sender
-from fleet_health.notify.http import redacted
+from fleet_health.notify.http.url import redacted
 from fleet_health.notify.message import Message
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.model.instant import SECOND_US
-from fleet_health.notify.http import HttpClient
+from fleet_health.notify.http.client import HttpClient
 from fleet_health.notify.secrets import read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fleet_health.config.destinations import DestinationSettings
-    from fleet_health.notify.http import Taken
+    from fleet_health.notify.http.client import Taken
 
 
 class Sender:
