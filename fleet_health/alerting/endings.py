@@ -120,7 +120,6 @@ class Endings:
         now = self._evaluation.at
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
             incident.lost_at = None
-            incident.loss_notified_at = None
         elif incident.lost_at is None and is_grouped and not incident.is_noticed:
             self._drop(pair)  # it was only ever part of a group, and was never named
         elif incident.lost_at is None:

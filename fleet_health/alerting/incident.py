@@ -27,7 +27,7 @@ class Incident(msgspec.Struct):
         last_notified_at: The latest alert of it; None if there was none.
         recovered_since: Since when the condition is no longer met; None while it is.
         lost_at: Since when its host is lost; None if it is not.
-        loss_notified_at: When the loss was notified; None if it was not.
+        loss_notified_at: When the loss was notified; None if it was not since the latest alert.
         first_notified_lost_at: The first alert of it, if it was already lost then; else None.
         was_silenced: Whether a silence or a mute window suppressed its first alert, which has not been sent since.
         was_inhibited: Whether its cause or its flapping did.
@@ -110,7 +110,7 @@ class Incident(msgspec.Struct):
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
         """Record an evaluation that found it, with the limits and the facts that were known then."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
-        self.lost_at = self.loss_notified_at = self.recovered_since = self.first_notified_lost_at = None
+        self.lost_at = self.recovered_since = self.first_notified_lost_at = None
         if sign_at is not None and sign_at != PRESENT:
             self.sign_at = sign_at if self.sign_at is None else max(self.sign_at, sign_at)
         self.note_heard(heard_at)
@@ -155,7 +155,8 @@ class Incident(msgspec.Struct):
             self.first_notified_lost_at = now
         if self.last_notified_at is None:
             self.first_notified_at = now
-        self.last_notified_at, self.was_silenced, self.was_inhibited = now, False, False
+        self.last_notified_at, self.loss_notified_at = now, None
+        self.was_silenced = self.was_inhibited = False
 
     def note_excused(self, now: Instant, absence_us: int, *, is_excused: bool) -> None:
         """Record whether the absence of its host is excused at an evaluation, and how much time it has after that."""

@@ -175,7 +175,7 @@ class ReceiverFailing(Rule):
         return max(groups, key=lambda one: (len(one[0]) >= self._limits.min_hosts, len(one[0]) / max(1, one[1])))
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether a window that was seen whole has an accepted upload of any host.
+        """Return whether a window that was seen whole has an accepted upload of any host, in either source.
 
         Too few responses for a finding are not a recovery: hosts may have given up. Errors that are dated ahead of the
         clock count: the clock may be behind, and the errors did happen.
@@ -184,15 +184,14 @@ class ReceiverFailing(Rule):
         since = now - self._limits.window_us
         return (
             fleet.is_whole("journal", since, now)
-            and any(counts.accepted for counts in fleet.counts(since, now).values())
+            and any(fleet.has_accepted(name, since, now) for name in fleet.hosts())
             and not self._are_enough(*self._group(fleet, _failing(fleet, since, NEVER - 1), since, NEVER - 1))
         )
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest accepted upload of any host in the journal."""
+        """Return the newest accepted upload of any host in either source."""
         del host
-        instants = (window.accepted_at for _, window in fleet.traffic.items())
-        return max((at for at in instants if at is not None), default=None)
+        return fleet.newest_accepted_at()
 
     def limits_of(self, host: str) -> str:
         """Return the window and both limits."""

@@ -38,7 +38,8 @@ class Incident:
         ended_at: Since when it is over, or when it was dropped; None while it is open.
         resolved_at: The evaluation that decided on its resolution; None if it has not resolved.
         is_over: Whether it is seen to be over though its resolution is suppressed. It is open all the same.
-        loss_notified_at: The evaluation that decided to report that its host is lost; None if the host is not lost.
+        loss_notified_at: The evaluation that decided to report that its host is lost; None if none did since the latest
+            alert.
 
     """
 
@@ -62,7 +63,7 @@ class Incident:
 
     @property
     def is_standing(self) -> bool:
-        """Whether it is open and its host is not lost."""
+        """Whether it is open, and its host was not reported as lost since its latest alert."""
         return self.is_open and self.loss_notified_at is None
 
 

@@ -137,7 +137,7 @@ def test_at_an_instant_before_the_latest_evaluation_nothing_ends(watch: Watch) -
 
 @pytest.mark.parametrize("pair", [REFUSED, ("a", "unstamped")])
 def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, str], watch: Watch) -> None:
-    """Once, when the whole lookback is over; a sign of it makes it unknown again; in the end it is forgotten."""
+    """Once after each alert, even if a sign of it makes it unconfirmed meanwhile; in the end it is forgotten."""
     evaluated = (pair[1], "silent")
     watch.tick(NOON, pair, evaluated=evaluated, heard={"a": NOON - MINUTE})
     lost_at = NOON - MINUTE + 24 * HOUR_US
@@ -151,9 +151,15 @@ def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, s
     is_lost = [any(one.lost_at is not None for one in watch.incidents.open.values())]
     ticks += [watch.tick(lost_at + 2 * 24 * HOUR_US, evaluated=evaluated)]
     is_lost += [any(one.lost_at is not None for one in watch.incidents.open.values())]
-    watch.tick(lost_at + 33 * 24 * HOUR_US, evaluated=evaluated)
+    found_at = lost_at + 3 * 24 * HOUR_US
+    ticks += [
+        watch.tick(found_at, pair, evaluated=evaluated, heard={"a": found_at}),
+        watch.tick(found_at + 25 * HOUR_US, evaluated=evaluated),
+    ]
+    watch.tick(found_at + 33 * 24 * HOUR_US, evaluated=evaluated)
 
-    assert [said(news) for news in ticks] == [[], [], [(LOST, *pair)], [], [], [(LOST, *pair)]]
+    assert [said(news) for news in ticks] == [[], [], [(LOST, *pair)], [], [], [], [], [(LOST, *pair)]]
+    assert told(ticks[6]) == [pair]
     assert is_lost == [False, True]
     assert watch.incidents.open == {}
 
@@ -252,7 +258,7 @@ DISAGREEMENT = DisagreementLimits(30 * MINUTE, 2 * MINUTE, 1, FIX)
         (Unstamped(HostLimits(UnstampedLimits(MINUTE, 3, FIX))), "a", [Rejection("a", 9), Response("a", 4, 200)], 4),
         (NeverSeen(["a"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a", [Upload("a", 5), Upload("b", 9)], 5),
         (NeverSeen(["a*"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a*", [Upload("a1", 5), Upload("b", 9)], 5),
-        (ReceiverFailing(ReceiverFailingLimits(MINUTE, 1, 0.5, FIX)), "*", [Response("b", 3, 201), Upload("a", 9)], 3),
+        (ReceiverFailing(ReceiverFailingLimits(MINUTE, 1, 0.5, FIX)), "*", [Response("b", 3, 201), Upload("a", 9)], 9),
         (
             ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS),
             "*",

@@ -130,6 +130,25 @@ def test_it_is_over_when_somebody_is_accepted(
     assert DETECTOR.is_over(fleet_of(responses=responses(hosts)), "*", now) == is_over
 
 
+@pytest.mark.parametrize(
+    ("hosts", "age", "is_over"),
+    [
+        pytest.param([FAILS] * 2, WINDOW_US, True, id="a row at the window's beginning"),
+        pytest.param([FAILS] * 2, WINDOW_US + 1, False, id="a row before the window"),
+        pytest.param([FAILS] * 2, -1, False, id="a row that is dated ahead of the clock"),
+        pytest.param([FAILS] * 3, 1, False, id="a row, and min_hosts still get mostly 5xx"),
+    ],
+)
+def test_a_row_of_the_index_shows_an_accepted_upload_as_well(
+    hosts: Hosts, age: int, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """The journal may show refusals alone, for example because a proxy logs only those."""
+    fleet = fleet_of(uploads=[("pi-9", age)], responses=responses(hosts))
+
+    assert DETECTOR.is_over(fleet, "*", now) == is_over
+    assert DETECTOR.sign_at(fleet, "*") == now - age
+
+
 def test_the_reach_is_the_window() -> None:
     """Rows are not needed."""
     assert DETECTOR.lookback == Lookback(traffic_us=WINDOW_US)

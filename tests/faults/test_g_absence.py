@@ -226,6 +226,24 @@ def test_G9_rows_in_a_wrong_time_zone(site: Site, start_service: StartService, r
     assert all("; rows do come, but are dated " in detail for detail in details)
 
 
+@pytest.mark.fault("G9", rig="service", says="rows alone show that a receiver that failed works again")
+def test_G9_a_failing_receiver_of_which_the_journal_shows_only_refusals(
+    site: Site, start_service: StartService
+) -> None:
+    """A proxy in front of it logs no success, so a 2xx never comes."""
+    site.configure('alerts.resolved = true\nreceiver.failing.window = "3s"\ndetectors.journal-lossy.enabled = false')
+    site.begin_journal()
+    with start_service(site) as service:
+        service.until_ready()
+        for host in ("a", "b", "c"):
+            site.answer(host, 503)
+        site.sync_journal()
+        service.until(lambda: site.alerted() == [("*", "receiver-failing")], "the alert")
+        service.do_until(lambda: site.upload("a", "b", "c"), lambda: len(site.alert_rows()) > 1, "the resolution")
+
+    assert [row["status"] for row in site.alert_rows()[1:]] == ["resolved"]
+
+
 WINDOWS = ("fatal-only.window", "unstamped.window", "index-stalled.window", "journal-lossy.window")
 
 
