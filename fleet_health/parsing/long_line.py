@@ -21,25 +21,26 @@ LINE_LIMIT = 2_048
 """The longest line, in characters, that is shown to a pattern as it is, and the longest view of a longer one."""
 
 CUT = "\ud800"
+GAP = f" {CUT} "
+"""What stands between the beginning and the end of a line whose middle is left out, and in no other view."""
 
 # How many characters of a run are kept at each end. A run is left alone if `CUT` would make it no shorter.
 _RUN_KEPT = 256
 _SHORTENED_FROM = 2 * _RUN_KEPT + 2
 # The look-behind keeps this linear: a run that is short enough is scanned once, not from each of its characters.
 _shorten_runs = re.compile(rf'(?<![^\s"])([^\s"]{{{_RUN_KEPT}}})[^\s"]{{{_SHORTENED_FROM - _RUN_KEPT},}}').sub
-_GAP = f" {CUT} "
-_HEAD = (LINE_LIMIT - len(_GAP)) // 2
-_TAIL = LINE_LIMIT - len(_GAP) - _HEAD
+_HEAD = (LINE_LIMIT - len(GAP)) // 2
+_TAIL = LINE_LIMIT - len(GAP) - _HEAD
 
 
-def view_of(line: str) -> tuple[str, bool]:
-    """Return the part of a line that patterns look at, at most `LINE_LIMIT` characters, and whether it has a gap."""
+def view_of(line: str) -> str:
+    """Return the part of a line that patterns look at, at most `LINE_LIMIT` characters."""
     if len(line) <= LINE_LIMIT:
-        return line, False
+        return line
     shorter = _shorten_runs(_shorten_run, line)
     if len(shorter) <= LINE_LIMIT:
-        return shorter, False
-    return f"{shorter[:_HEAD]}{_GAP}{shorter[-_TAIL:]}", True
+        return shorter
+    return f"{shorter[:_HEAD]}{GAP}{shorter[-_TAIL:]}"
 
 
 def _shorten_run(run: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ from fleet_health.model.host_name import PUNCTUATION, named_host
 from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 from fleet_health.parsing.logged_name import logged_name
-from fleet_health.parsing.long_line import CUT, LINE_LIMIT, view_of
+from fleet_health.parsing.long_line import CUT, GAP, LINE_LIMIT, view_of
 from fleet_health.parsing.pattern_sample import upload_words
 from fleet_health.parsing.rejection import Rejection, rejection
 
@@ -65,7 +65,8 @@ class LogParser:
         self.missed = self.missed_in_a_row = 0
         self._response = response.search
         self._host_and_status = response.groupindex["host"], response.groupindex["status"]
-        self._plain_names: set[str] = set()
+        self._plain_names: dict[str, str] = {}
+        """Host in a line that is safe as it is -> the same text, which has its hash already."""
         self._upload_words = upload_words(response)
         self._marker = None if unstamped_marker is None or unstamped_host is None else unstamped_marker.casefold()
         self._unstamped_host = None if unstamped_host is None else unstamped_host.search
@@ -84,8 +85,18 @@ class LogParser:
             message = message[:MESSAGE_LIMIT]
         # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
         text = message.decode("utf-8", "surrogateescape")
-        for line in self._lines(text, rejections) if "\n" in text else (text,):
-            result = self._parse_line(line, at)
+        for whole_line in self._lines(text, rejections) if "\n" in text else (text,):
+            line = whole_line if len(whole_line) <= LINE_LIMIT else view_of(whole_line)
+            access = self._response(line)
+            if access is not None:
+                # Nearly every line is of a plain name that was seen before, and of a status that counts.
+                host, status_text = access.group(*self._host_and_status)
+                name, status = self._plain_names.get(host), _COUNTED.get(status_text)
+                if name is not None and status is not None:
+                    observations.append(Response(name, at, status))
+                    self.missed_in_a_row = 0
+                    continue
+            result = self._parse_line(line, access, whole_line, at)
             if isinstance(result, Rejection):
                 rejections.append(result)
             elif result is not None:
@@ -99,11 +110,9 @@ class LogParser:
             rejections.append(rejection(f"message of more than {MESSAGE_LINES:,} lines: the rest is not read", text))
         return lines
 
-    def _parse_line(self, whole_line: str, at: Instant) -> LogObservation | Rejection | None:
-        line, has_gap = whole_line, False
-        if len(line) > LINE_LIMIT:
-            line, has_gap = view_of(line)
-        access = self._response(line)
+    def _parse_line(
+        self, line: str, access: re.Match[str] | None, whole_line: str, at: Instant
+    ) -> LogObservation | Rejection | None:
         if access is None and line[-1:] in _LINE_ENDS:
             line = line.rstrip(_LINE_ENDS)
             access = self._response(line)
@@ -114,7 +123,7 @@ class LogParser:
         words = self._upload_words
         if words and words[-1] in line and words[0] in line:
             self._miss()
-        if has_gap:
+        if GAP in line:
             return rejection("line longer than 2 KiB: not read whole, and nothing found in it", whole_line)
         return None
 
@@ -128,9 +137,6 @@ class LogParser:
 
     def _access(self, access: re.Match[str], line: str, at: Instant) -> LogObservation | Rejection | None:
         host, status_text = access.group(*self._host_and_status)
-        # Nearly every line is of a plain name that was seen before, and of a status that counts.
-        if host in self._plain_names and status_text in _COUNTED:
-            return Response(host, at, _COUNTED[status_text])
         try:
             status = int(status_text)
         except (TypeError, ValueError):
@@ -143,7 +149,7 @@ class LogParser:
         if name is not host:  # one that is kept as it is holds nothing to undo, and nearly all are kept
             name = named_host(logged_name(access.string, *access.span("host")))
         elif len(self._plain_names) < _PLAIN_NAMES:
-            self._plain_names.add(host)
+            self._plain_names[host] = host
         return Response(name, at, status) if status // 100 in _COUNTED_CLASSES else None
 
     def _unstamped(self, line: str, whole_line: str, at: Instant) -> LogObservation | Rejection:

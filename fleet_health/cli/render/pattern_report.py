@@ -131,7 +131,7 @@ class Report:
 
     def finish(self) -> None:
         """Try what was taken so far."""
-        texts = [view_of(line.decode("utf-8", "surrogateescape"))[0] for line in self._batch]
+        texts = [view_of(line.decode("utf-8", "surrogateescape")) for line in self._batch]
         settings, host = self.settings, self.settings.unstamped_host
         if settings.unstamped_marker is not None and host is not None:
             marker = settings.unstamped_marker.casefold()
