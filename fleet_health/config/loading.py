@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import MuteWindow
-from fleet_health.config.destinations import read_destinations
+from fleet_health.config.destinations.reading import read_destinations
 from fleet_health.config.document import LISTS, TableReader, read_document, shown
 from fleet_health.config.receiver_patterns import depending_defaults
 from fleet_health.config.schema import (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert_policy import AlertPolicy
     from fleet_health.alerting.mute_windows import MuteWindow
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.detectors.spec import Detector, DetectorSpec
     from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.subject import Pair

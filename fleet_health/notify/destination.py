@@ -14,7 +14,7 @@ from fleet_health.errors import FleetHealthError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.message import Message, Notification
 

@@ -11,7 +11,7 @@ from fleet_health.notify.message import Kind, Message, Notification
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
 
 

@@ -15,7 +15,7 @@ from fleet_health.notify.message import Kind, Message, Notification
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.destination import AnyDestination, DeliveryError
     from fleet_health.notify.ledger import Record, Standing

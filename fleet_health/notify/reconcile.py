@@ -24,7 +24,7 @@ from fleet_health.notify.message import Kind, Notification
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.documents import Incident
 

@@ -18,7 +18,7 @@ import structlog
 
 from fleet_health.api.published_files import PublishedFiles
 from fleet_health.api.server import ControlSocket
-from fleet_health.config.destinations import WATCH_STOPPED
+from fleet_health.config.destinations.shared import WATCH_STOPPED
 from fleet_health.errors import ConfigError, PathHangs, Problem
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
@@ -42,7 +42,7 @@ from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, w
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.destination import Build

@@ -19,7 +19,8 @@ from fleet_health.cli.docs.configuration_manual import configuration_page
 from fleet_health.cli.docs.roff import prose
 from fleet_health.cli.docs.tree import all_parsers, arguments
 from fleet_health.cli.main import build_parser
-from fleet_health.config.destinations import COMMON, TYPES
+from fleet_health.config.destinations.registry import TYPES
+from fleet_health.config.destinations.shared import COMMON
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS, QUIET_KEYS
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.config.destinations import COMMON
+from fleet_health.config.destinations.shared import COMMON
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.fatal_only import FatalOnlyLimits

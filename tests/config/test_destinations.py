@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.config.destinations import COMMON, KINDS, SYMPTOMS, TYPES
+from fleet_health.config.destinations.registry import TYPES
+from fleet_health.config.destinations.shared import COMMON, KINDS, SYMPTOMS
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.message import Kind
 
@@ -135,7 +136,7 @@ def test_the_kinds_are_those_of_messages() -> None:
         (MAIL + 'server = "a"\nusername = "x"', "password_file: expected username and password_file together"),
         (
             MAIL + 'server = "a"\nsecurity = "none"\nusername = "x"\npassword_file = "p"',
-            "destinations[1].username: expected it with a server by starttls or tls, for a password is not sent in the",
+            "destinations[1].username: expected a server with security starttls or tls, because no password is sent",
         ),
         (MAIL + 'sendmail = "sendmail"', "destinations[1].sendmail: expected the absolute path of a program"),
         (MAIL.replace("a@b", "A <a@b>"), 'destinations[1].to: expected a list of mail addresses such as ["ops@example'),

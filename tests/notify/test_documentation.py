@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.config.destinations import TYPES
+from fleet_health.config.destinations.registry import TYPES
 from fleet_health.config.loading import load
 from fleet_health.notify.destinations.registry import build
 from fleet_health.notify.payload import payload
 from tests.rig.destinations import message
 
 if TYPE_CHECKING:
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
 
 ROOT = Path(__file__).parents[2]
 NOTIFICATIONS = (ROOT / "packaging/doc/notifications.md").read_text()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.config.destinations import BODY_FIELDS
+from fleet_health.config.destinations.webhook import BODY_FIELDS
 from fleet_health.notify import wording
 from fleet_health.notify.message import Kind, Notification
 from fleet_health.notify.payload import payload

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.config.destinations import read_destinations
+from fleet_health.config.destinations.reading import read_destinations
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.message import Kind, Message, Notification
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.errors import Problem
 
 HOUR = 3_600 * SECOND_US

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.docs import roff
-from fleet_health.config.destinations import COMMON, TYPES
+from fleet_health.config.destinations.registry import TYPES
+from fleet_health.config.destinations.shared import COMMON
 from fleet_health.config.locations import DEFAULT_PATH
 from fleet_health.config.schema import HOSTS_KEY, KEYS, OVERRIDABLE, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.registry import DETECTORS

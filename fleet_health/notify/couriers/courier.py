@@ -23,7 +23,7 @@ from fleet_health.notify.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.destination import AnyDestination, Build, Delivered
     from fleet_health.notify.documents import Incident

@@ -25,7 +25,7 @@ from fleet_health.notify.message import Message
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.message import Notification
 

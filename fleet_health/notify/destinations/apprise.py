@@ -16,7 +16,7 @@ from fleet_health.notify.processes import run
 from fleet_health.notify.secrets import Redaction, SecretError, read_secret
 
 if TYPE_CHECKING:
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.message import Message
 
 LIMITS = (32_000, 4_000, 2_000, 1_000, 500, 250, 150)

@@ -12,7 +12,7 @@ from fleet_health.notify.secrets import read_secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.http.client import Taken
 
 

@@ -13,7 +13,7 @@ from fleet_health.notify.processes import run
 from fleet_health.notify.wording import cut
 
 if TYPE_CHECKING:
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.message import Message
 
 _LINE_LIMIT = 200

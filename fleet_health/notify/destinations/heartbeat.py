@@ -10,7 +10,7 @@ from fleet_health.notify.destinations.by_http import Sender
 from fleet_health.notify.wording import cut
 
 if TYPE_CHECKING:
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.destination import Delivered
 
 _SUMMARY_LIMIT = 10_000

@@ -16,7 +16,7 @@ from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from fleet_health.config.destinations import SMTP_PORTS
+from fleet_health.config.destinations.mail import SMTP_PORTS
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify import wording
 from fleet_health.notify.destination import Delivered, DeliveryError, RefusedMessageError
@@ -28,7 +28,7 @@ from fleet_health.notify.tls import tls_context
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.message import Message
 
 _THREADS = 50

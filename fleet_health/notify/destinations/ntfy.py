@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from fleet_health.config.destinations import ntfy_topic
+from fleet_health.config.destinations.ntfy import topic_name
 from fleet_health.notify import wording
 from fleet_health.notify.destination import Delivered
 from fleet_health.notify.destinations.by_http import Sender
@@ -22,7 +22,7 @@ from fleet_health.notify.secrets import SecretError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.message import Message, Notification
 
 LIMIT = 4_096
@@ -88,7 +88,7 @@ class Ntfy:
         if self._own["topic"] is not None:
             return str(self._own["topic"])
         try:
-            return ntfy_topic(self._sender.secret("topic_file"))
+            return topic_name(self._sender.secret("topic_file"))
         except ValueError as error:
             raise SecretError(f"topic_file: expected {error}, found something else") from None
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fleet_health.config.destinations import TYPES
+from fleet_health.config.destinations.registry import TYPES
 
 if TYPE_CHECKING:
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.destination import AnyDestination, Build
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 
 import msgspec
 
-from fleet_health.config.destinations import BODY_FIELDS, is_json
+from fleet_health.config.destinations.webhook import BODY_FIELDS, is_json
 from fleet_health.notify.destinations.by_http import Sender
 from fleet_health.notify.payload import payload
 from fleet_health.notify.secrets import SecretError
@@ -22,7 +22,7 @@ from fleet_health.notify.secrets import SecretError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.destination import Delivered
     from fleet_health.notify.message import Message
 

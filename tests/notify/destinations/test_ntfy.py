@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.config.destinations import NTFY_PRIORITIES, SYMPTOMS
+from fleet_health.config.destinations.ntfy import NTFY_PRIORITIES
+from fleet_health.config.destinations.shared import SYMPTOMS
 from fleet_health.notify.destination import Delivered, DeliveryError
 from fleet_health.notify.destinations.ntfy import LIMIT, build, sequence_id
 from fleet_health.notify.message import Kind

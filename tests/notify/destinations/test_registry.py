@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.config.destinations import TYPES
+from fleet_health.config.destinations.registry import TYPES
 from fleet_health.notify.destinations.registry import builder
 
 
