@@ -281,6 +281,7 @@ class Daemon:
             self._silencing.watch,
             self._evaluator.history,
             ahead_rows=self._intake.ahead_rows(now, is_clock_trusted=not self._evaluator.clock_check.is_behind),
+            disproved=self._intake.disproved(now),
             notices=self._delivery.publication.notices,
         )
         return await wrap(self._saving.due)(state, now, fleet)  # off the loop: there may be many hosts

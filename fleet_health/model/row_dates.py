@@ -43,6 +43,9 @@ AheadRow: TypeAlias = tuple[str, int, int]
 MOST_AHEAD = 10_000
 """How many such rows are remembered; the latest ones if there are more."""
 
+MOST_TO_COME = 1_000
+"""How many are remembered that count too long ago to matter, and whose own time is still to come."""
+
 
 class RowDates:
     """Dates the rows of one reading of an index, in the order in which they stand there."""
@@ -77,7 +80,7 @@ class RowDates:
         return min((at - 1 for _, at in self._counted), default=NEVER)
 
     def ahead_since(self, since: Instant, *, is_trusted: bool) -> list[AheadRow]:
-        """Return the rows that were dated ahead and count at an instant or later; forget the others.
+        """Return the rows that were dated ahead and count, or are dated, at an instant or later; forget the others.
 
         Args:
             since: The instant.
@@ -85,7 +88,9 @@ class RowDates:
 
         """
         known = self._known(is_trusted=is_trusted)
-        for row in [row for row, counted_at in known.items() if counted_at < since]:
+        past = [row for row, counted_at in known.items() if counted_at < since]
+        to_come = [row for row in past if row[1] >= since]
+        for row in set(past).difference(to_come[-MOST_TO_COME:]):
             del known[row]
         return [(host, at, counted_at) for (host, at), counted_at in known.items()]
 

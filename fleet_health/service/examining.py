@@ -230,6 +230,7 @@ def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
             host: instants for host, instants in saved.accepted.items() if _are_accepted(host, instants, notes)
         },
         "ahead_rows": [row for row in saved.ahead_rows if _is_ahead_row(row, notes)],
+        "disproved": [at for at in saved.disproved if notes.is_instant("disproved", at)],
     }
 
 

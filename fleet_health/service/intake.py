@@ -160,6 +160,13 @@ class Intake:
             for name, source in sources.items()
         }
 
+    def disproved(self, now: Instant) -> dict[str, list[Instant]]:
+        """Return receiver -> the times of its journal's entries within the lookback, or later, that do not count."""
+        if self._journal is None:
+            return {}
+        since, sources = now - self._journal.lookback_us, self._journal.by_receiver
+        return {name: source.disproved.since(since) for name, source in sources.items()}
+
     def seen(self, now: Instant) -> frozenset[str]:
         """Return the names of the sources that were read up to an instant.
 

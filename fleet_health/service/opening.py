@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fleet_health.files.hanging_calls import LIMIT_S
 from fleet_health.model.cadence import Cadence
 from fleet_health.model.coverage import Share, recent
+from fleet_health.model.disproved import DisprovedEntries
 from fleet_health.model.fleet import Traffic, Uploads
 from fleet_health.model.observation import Upload
 from fleet_health.model.rhythm import KEPT_US
@@ -150,6 +151,7 @@ class SourceOpener:
         for name, source in sources.by_receiver.items():
             saved = self._saved(name) if before is None else KnownSources()
             same = None if before is None else before.same(name, source.settings)
+            source.disproved = DisprovedEntries(saved.disproved) if same is None else same.disproved
             self._record_known(sources, source, saved, same)
             follower = JournalFollower(
                 source.settings,
@@ -267,9 +269,7 @@ class SourceOpener:
                 responses.keep(self._gate.fleet.has_place)
 
         def deliver(observations: Any) -> None:
-            if self.disproved_until > (now := self._clock()):
-                observations = [one for one in observations if not now < one.at <= self.disproved_until]
-            observations = tuple(observations)
+            observations = source.disproved.left_out(observations, self._clock(), self.disproved_until)
             record(observations)
             self._gate.fleet.learn_by_journal(observations)
             count(observations)

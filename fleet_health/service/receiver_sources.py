@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from fleet_health.model.cadence import CadenceSnapshot
+from fleet_health.model.disproved import DisprovedEntries
 from fleet_health.model.fleet import Traffic, Uploads
 from fleet_health.model.places import LeftOut
 from fleet_health.sources.follower import Follower
@@ -40,6 +41,7 @@ class KnownSources:
         uploads: Host -> its last upload in the same index.
         accepted: Host -> its uploads that the journal shows as accepted and that index has no row of.
         ahead_rows: The rows of the same index that were dated ahead, and when each counts.
+        disproved: The times of the journal's entries that do not count.
 
     """
 
@@ -48,6 +50,7 @@ class KnownSources:
     uploads: Mapping[str, Instant] = field(default_factory=dict)
     accepted: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
     ahead_rows: Sequence[AheadRow] = ()
+    disproved: Sequence[Instant] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,7 @@ class Source(Generic[_Follower, _Settings, _Table]):
         follower: What reads it.
         task: The task that follows it; None until it has been read to its end.
         poll: The latest read before an evaluation; None if there was none.
+        disproved: The entries that do not count; none of an index.
 
     """
 
@@ -119,6 +123,7 @@ class Source(Generic[_Follower, _Settings, _Table]):
     follower: _Follower = field(init=False)
     task: asyncio.Task[Any] | None = None
     poll: asyncio.Task[None] | None = None
+    disproved: DisprovedEntries = field(default_factory=DisprovedEntries)
 
 
 @dataclass(eq=False)

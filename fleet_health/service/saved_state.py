@@ -34,6 +34,7 @@ class SavedReceiver(msgspec.Struct):
         uploads: Host -> its last upload. Its row may be compressed or removed while the service is down.
         accepted: Host -> its uploads that the journal shows as accepted and the index has no row of.
         ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
+        disproved: The times of the journal's entries that do not count: a clock that was ahead has dated them.
 
     """
 
@@ -43,12 +44,15 @@ class SavedReceiver(msgspec.Struct):
     uploads: dict[str, Instant] = {}
     accepted: dict[str, list[Instant]] = {}
     ahead_rows: list[AheadRow] = []
+    disproved: list[Instant] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
         """Return what is known about the sources of a receiver; uploads only if they are from its index."""
         if not self.is_of(settings):
-            return KnownSources(self.journal_seen_until, self.journal_gaps)
-        return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.accepted, self.ahead_rows)
+            return KnownSources(self.journal_seen_until, self.journal_gaps, disproved=self.disproved)
+        return KnownSources(
+            self.journal_seen_until, self.journal_gaps, self.uploads, self.accepted, self.ahead_rows, self.disproved
+        )
 
     def is_of(self, settings: ReceiverSettings) -> bool:
         """Return whether the uploads are from the index of a receiver."""

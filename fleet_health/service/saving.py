@@ -36,6 +36,7 @@ def state_to_save(
     history: History,
     *,
     ahead_rows: Mapping[str, list[AheadRow]],
+    disproved: Mapping[str, list[Instant]],
     notices: Sequence[Notice] = (),
 ) -> SavedState:
     """Return the present state without what the fleet holds: `Saving.due` adds that if the state is saved.
@@ -47,6 +48,7 @@ def state_to_save(
         silences: The records of silences.
         history: The history of the hosts.
         ahead_rows: Receiver -> the rows of its index that were dated ahead.
+        disproved: Receiver -> the times of its journal's entries that do not count.
         notices: The recent notices.
 
     """
@@ -65,6 +67,7 @@ def state_to_save(
         saved.journal_seen_until = journal.seen_until or known.journal_seen_until
         saved.journal_gaps, saved.index_path = journal.gaps, str(receiver.index.path)
         saved.ahead_rows = ahead_rows.get(receiver.name, [])
+        saved.disproved = disproved.get(receiver.name, [])
     return state
 
 

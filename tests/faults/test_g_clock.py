@@ -189,3 +189,64 @@ def test_G14_a_command_alone_finds_the_dead_host(site: Site, run_command: RunCom
     site.configure(tick="5m")
     replayed = run_command("replay", "--since", "1h", "--json", "--no-pager", "--config", site.config)
     assert [one["host"] for one in replayed.documents[0]["incidents"]] == ["ahead"]
+
+
+def lives_until_its_time_comes(
+    clock: FakeClock, site: Site, start_service: StartService
+) -> list[list[tuple[str, str, str]]]:
+    """Return what is in the alert log after three lives: within the lookback, after it, and when the day is over."""
+    lives = []
+    for offset_s in (40 * MINUTE_S, DAY_S // 2, DAY_S + MINUTE_S):
+        clock.set(offset_s)
+        site.answer("well", 201, at_us=now_us() + offset_s * 1_000_000)
+        site.sync_journal()
+        with start_service(site, **clock.environment) as service:
+            service.until_evaluated_anew()
+            service.stop()
+        lives.append([one for one in sorted(reported(site)) if one[1] == "silent"])
+    return lives
+
+
+OF_A_DAY = RESOLVED + 'alerts.repeat = ["24h"]\n[detectors.silent]\nafter = "30m"\nlookback = "1h"\n'
+
+
+@pytest.mark.fault("G14", rig="libfaketime", says="a row dated tomorrow, and a start when its time has come")
+def test_G14_a_row_does_not_count_when_its_time_comes(
+    clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """It is the last one of the index, and does not end the alert of its host."""
+    site.configure(OF_A_DAY)
+    site.upload("gone")
+    site.upload("gone", at_us=now_us() + DAY_S * 1_000_000)
+    with start_service(site, **clock.environment) as service:
+        service.until(service.evaluations, "a tick")
+        service.stop()
+    lives = lives_until_its_time_comes(clock, site, start_service)
+
+    assert lives == [[("gone", "silent", "")], *[[("gone", "silent", ""), ("gone", "silent", "lost")]] * 2]
+
+
+@pytest.mark.fault("G14", rig="libfaketime", says="an entry of a clock that was ahead, and a start when its time comes")
+def test_G14_an_entry_does_not_count_when_its_time_comes(
+    clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """A 201 dated tomorrow does not end the alert of its host, once the clock was known to be right."""
+    site.configure(OF_A_DAY)
+    clock.set(DAY_S)
+    site.answer("well", 201)  # of an earlier boot, when the clock was right
+    site.answer("gone", 201, at_us=now_us() + DAY_S * 1_000_000)
+    site.sync_journal()
+    with start_service(site, **clock.environment) as service:
+        service.until(service.evaluations, "a tick")
+        clock.set(0)
+        (site.directory / "clock-is-right").touch()
+        service.until(lambda: len(service.events(STEP)) == 1, "the step")
+        site.upload("gone")
+        for _ in range(3):
+            service.until_evaluated_anew()
+        service.stop()
+    lives = lives_until_its_time_comes(clock, site, start_service)
+    checked = run_at(clock, DAY_S + 2 * MINUTE_S, "check", "--json", "--dry-run", "--config", site.config)
+
+    assert lives == [[("gone", "silent", "")], *[[("gone", "silent", ""), ("gone", "silent", "lost")]] * 2]
+    assert '"resolved"' not in checked

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Upload
-from fleet_health.model.row_dates import MOST_AHEAD, RowDates
+from fleet_health.model.row_dates import MOST_AHEAD, MOST_TO_COME, RowDates
 from tests.rig.properties import tried
 
 NOW = 1_795_460_100_000_000
@@ -142,14 +142,17 @@ def test_a_clock_that_stands_still_is_heard_again_and_again() -> None:
 
 
 def test_only_so_many_are_remembered() -> None:
-    """The latest ones, and none that is too long ago to matter."""
+    """The latest ones, and fewer of those that count too long ago to matter, until their own time is, too."""
     dates = RowDates()
     dates.date([Upload("a", NOW + YEAR + number) for number in range(MOST_AHEAD + 5)], NOW, is_new=True)
     remembered = dates.ahead_since(NOW, is_trusted=True)
 
     assert len(remembered) == MOST_AHEAD
     assert remembered[0][1] == NOW + YEAR + 5
-    assert dates.ahead_since(NOW + 1, is_trusted=True) == dates.ahead_since(0, is_trusted=True) == []
+    assert dates.ahead_since(NOW + 1, is_trusted=True) == dates.ahead_since(0, is_trusted=True)
+    assert dates.ahead_since(0, is_trusted=True) == remembered[-MOST_TO_COME:]
+    assert dates.ahead_since(remembered[-1][1], is_trusted=True) == remembered[-1:]
+    assert dates.ahead_since(remembered[-1][1] + 1, is_trusted=True) == dates.ahead_since(0, is_trusted=True) == []
 
 
 @PROPERTY

@@ -174,7 +174,9 @@ async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], Sav
         fleet = intake.fleet
         assert fleet.cadence is not None
         rhythms = {host: fleet.cadence.rhythm(host) for host in fleet.cadence.hosts()}
-        state = state_to_save(Incidents(), intake, settings.receivers, SilenceWatch({}), History(), ahead_rows={})
+        state = state_to_save(
+            Incidents(), intake, settings.receivers, SilenceWatch({}), History(), ahead_rows={}, disproved={}
+        )
         content = Saving().due(state, clock.now(), fleet)
     assert content is not None
     return rhythms, examined(msgspec.json.decode(content, type=SavedState))[0]

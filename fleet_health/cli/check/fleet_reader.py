@@ -15,6 +15,7 @@ from fleet_health.model.cadence import Cadence
 from fleet_health.model.clock_evidence import INDEX, JOURNAL
 from fleet_health.model.clock_jumps import joined
 from fleet_health.model.coverage import Coverage
+from fleet_health.model.disproved import DisprovedEntries
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
@@ -197,10 +198,11 @@ class FleetReader:
         fleet, now, begins = self.fleet, self._now, self._begins[receiver.name]
         source = named("journal", receiver.name)
         until = NEVER if self._is_live else now  # an entry dated ahead shows that the clock is behind
-        disproved_until = self._state.disproved_until if self._is_live else 0
+        known = self._state if self._is_live else SavedState()
+        disproved = DisprovedEntries(known.known_of(receiver).disproved)
 
         def take_in(observations: Iterable[LogObservation | UnitState]) -> None:
-            fleet.record_traffic(receiver.name, [one for one in observations if not now < one.at <= disproved_until])
+            fleet.record_traffic(receiver.name, disproved.left_out(observations, now, known.disproved_until))
 
         states_since = min(begins.earliest, begins.compared)
         try:
