@@ -6,10 +6,14 @@ The limit for a host that is silent since its newest upload:
   the day, and in nearly all weeks in this hour of the week, no interval longer than the floor began in it; nor did one
   lately in another hour of which the same is true, for then the host may have changed its rhythm.
 * Else it is the longest *usual* interval and half as much again, at most six hours more, and half an hour. Usual is an
-  interval of which there is another one nearly as long on another day: a fault that happens once teaches nothing, nor
-  does one that comes and goes for some hours. Of a host that is known for less than two weeks every interval is usual.
-* A host that has shown nothing but intervals longer than the floor for ten hours may have changed its rhythm: it is
-  not steady, and of these each is usual that has another one nearly as long among them.
+  interval of which there is another one nearly as long that began three days earlier or later: a fault that happens
+  once teaches nothing, nor does one that comes and goes. Of a host that is known for less than two weeks every interval
+  is usual.
+* It is a day longer for a host that uploads on most days and has its longest usual interval when it rests for a day or
+  more, such as on weekends: beside these there may be a day off.
+* A host that has shown nothing but intervals longer than the floor for ten hours is not steady: one that was away, and
+  is back, uploads between. It may have changed its rhythm, so for a week each of these intervals is usual that has
+  another one nearly as long among them, however close together they began.
 * Of a host that is known for less than half a day, or of which no interval is usual, it is the floor.
 """
 
@@ -39,7 +43,12 @@ _LONGER, _MOST_LONGER, _SLACK = 0.5, 6 * BINS_AN_HOUR, 4
 _DAYS, _CLEAN_DAYS, _CLEAN_WEEKS = 2, 0.9, 0.75
 """On how many days a host must have uploaded in an hour, and the share of days and of weeks in which it was steady."""
 _RECENT_HOURS = 24
-_ANOTHER_DAY = 20 * BINS_AN_HOUR
+_APART = 3 * DAY
+"""Long intervals that are alike are usual if they began so far apart: in less time they may be of one fault."""
+_TIMES, _TIMES_OF_MANY, _MANY = 2, 3, 4 * 28
+"""How often they must have occurred; of a host with several long intervals a day, two of them may be two faults."""
+_REST, _DAY_OFF = 36 * BINS_AN_HOUR, DAY
+"""How long an interval with a day of rest is at least, and how much longer one with a day off beside it may be."""
 HELD = 10 * BINS_AN_HOUR
 """Long intervals in a row that take so many bins are a new rhythm."""
 
@@ -92,29 +101,41 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
         return limited(floor_us, "it is known for less than half a day", is_known=False)
     if not intervals:
         return limited(floor_us, "none of its intervals was longer")
-    present = _present_usual(rhythm, intervals)
-    if present is None and _Hours(rhythm, intervals).are_steady():
+    latest = latest_in_a_row(rhythm, intervals)
+    lasted = rhythm.newest - latest[-1].begin if latest else 0
+    if lasted < HELD and _Hours(rhythm, intervals).are_steady():
         return limited(floor_us, "it uploads steadily at this hour")
-    usual_us = max(usual_interval_us(rhythm, intervals) or 0, (present or 0) * BIN_US)
+    usual_us = usual_interval_us(rhythm, intervals) or 0
+    if HELD <= lasted < WEEK:
+        usual_us = max(usual_us, (_longest_usual(latest, 0, _TIMES) or 0) * BIN_US)
     if not usual_us:
         return limited(floor_us, "no two of its long intervals are alike")
-    limit_us = min(max(floor_us, limit_by(usual_us)), max(floor_us, ceiling_us))
-    return limited(limit_us, "the longest usual one and half as much again", usual_us=usual_us)
+    limit_us = min(max(floor_us, limit_by(usual_us, intervals)), max(floor_us, ceiling_us))
+    reason = "the longest usual one and half as much again"
+    if _rests(usual_us, intervals):
+        reason += ", and a day, as it rests on some days"
+    return limited(limit_us, reason, usual_us=usual_us)
 
 
-def usual_interval_us(rhythm: Rhythm, intervals: Iterable[Interval]) -> int | None:
+def usual_interval_us(rhythm: Rhythm, intervals: Sequence[Interval]) -> int | None:
     """Return the longest usual interval of some of a host's, in microseconds; None if none is usual."""
     if rhythm.bits.bit_length() <= _TRUSTED:
         usual = max((one.length for one in intervals), default=None)
     else:
-        usual = _longest_usual(intervals, _ANOTHER_DAY)
+        usual = _longest_usual(intervals, _APART, _TIMES if len(intervals) < _MANY else _TIMES_OF_MANY)
     return None if usual is None else usual * BIN_US
 
 
-def limit_by(usual_us: int) -> int:
-    """Return the limit for a longest usual interval, both in microseconds."""
-    usual = usual_us // BIN_US
-    return (usual + min(int(usual * _LONGER), _MOST_LONGER) + _SLACK) * BIN_US
+def limit_by(usual_us: int, intervals: Sequence[Interval]) -> int:
+    """Return the limit for the longest usual one of a host's intervals, both in microseconds."""
+    usual, day_off = usual_us // BIN_US, _DAY_OFF if _rests(usual_us, intervals) else 0
+    return (usual + min(int(usual * _LONGER), _MOST_LONGER) + _SLACK + day_off) * BIN_US
+
+
+def _rests(usual_us: int, intervals: Sequence[Interval]) -> bool:
+    """Return whether a host uploads on most days, and has its longest usual interval when it rests for a day."""
+    rests = sum(one.length >= _REST for one in intervals)
+    return usual_us >= _REST * BIN_US and 2 * rests < len(intervals)
 
 
 class _Hours:
@@ -148,28 +169,24 @@ class _Hours:
         return days >= _DAYS and clean_days >= _CLEAN_DAYS * days and clean_weeks >= _CLEAN_WEEKS * weeks
 
 
-def _longest_usual(intervals: Iterable[Interval], apart: int) -> int | None:
-    """Return the longest of some intervals that has another one nearly as long, at least a number of bins apart.
+def _longest_usual(intervals: Sequence[Interval], apart: int, times: int) -> int | None:
+    """Return the longest of some intervals that, or nearly as long, there were several times.
+
+    Args:
+        intervals: The intervals.
+        apart: How many bins apart two of them must have begun to count twice.
+        times: How many there must be, itself among them.
 
     Returns:
         Its length in bins; None if there is none.
 
     """
-    longest_first = sorted(intervals, key=lambda one: -one.length)
-    for place, one in enumerate(longest_first):
-        for other in longest_first[place + 1 :]:
-            if other.length < _NEARLY_AS_LONG * one.length:
-                break
-            if abs(other.begin - one.begin) >= apart:
-                return one.length
+    for longest in sorted({one.length for one in intervals}, reverse=True):
+        alike = sorted(one.begin for one in intervals if _NEARLY_AS_LONG * longest <= one.length <= longest)
+        count, since = 0, -apart
+        for begin in alike:
+            if begin - since >= apart:
+                count, since = count + 1, begin
+        if count >= times:
+            return longest
     return None
-
-
-def _present_usual(rhythm: Rhythm, intervals: Sequence[Interval]) -> int | None:
-    """Return the longest usual interval of the latest ones, if there were none but long ones for some hours; else None.
-
-    A host that has changed its rhythm for good shows nothing else. One that was away, and is back, uploads between.
-    """
-    latest = latest_in_a_row(rhythm, intervals)
-    has_held = bool(latest) and rhythm.newest - latest[-1].begin >= HELD
-    return _longest_usual(latest, 0) if has_held else None

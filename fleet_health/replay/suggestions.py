@@ -146,7 +146,7 @@ def _suggested(host: str, rhythm: Rhythm, intervals: Sequence[Interval], limits:
     usual_us = usual_interval_us(rhythm, intervals)
     if usual_us is None:
         return None
-    limit_us = limit_by(usual_us)
+    limit_us = limit_by(usual_us, intervals)
     # A fixed limit as long as a night would hide all faults of a day, and no limit may be longer than the lookback.
     is_mixed = len(intervals) * _SHORT_FOR_LONG < rhythm.bits.bit_count() - 1
     schedule = kept_schedule(rhythm) if usual_us > _HALF_A_DAY_US else None

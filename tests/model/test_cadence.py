@@ -70,6 +70,22 @@ def coming_and_going(hour: int) -> tuple[int, int]:
     return MONDAY - hour * HOUR_US - 15 * MINUTE_US, MONDAY - hour * HOUR_US
 
 
+def away_for_four_hours(*days: int) -> list[int]:
+    """Return uploads every five minutes for weeks, except in the last four hours of some days, counted back."""
+    return without_four_hours(every(5 * MINUTE_US, FOUR_WEEKS, MONDAY + 1), days)
+
+
+def every_hour_but(*days: int) -> list[int]:
+    """Return uploads every hour for weeks, with the same exceptions."""
+    return without_four_hours(every(HOUR_US, FOUR_WEEKS, MONDAY + 1), days)
+
+
+def without_four_hours(instants: list[int], days: tuple[int, ...]) -> list[int]:
+    """Return some instants without those in the last four hours of some days, counted back."""
+    away = [(end - 4 * HOUR_US, end) for end in (MONDAY - day * DAY_US for day in days)]
+    return [at for at in instants if not any(begin < at < end for begin, end in away)]
+
+
 @pytest.mark.parametrize(
     ("instants", "limit_us", "reason"),
     [
@@ -114,8 +130,8 @@ def coming_and_going(hour: int) -> tuple[int, int]:
         ),
         pytest.param(
             by_day((8, 17), FOUR_WEEKS, MONDAY),
-            63 * HOUR_US + 15 * MINUTE_US + 6 * HOUR_US + 30 * MINUTE_US,
-            "the longest usual",
+            63 * HOUR_US + 15 * MINUTE_US + 6 * HOUR_US + 30 * MINUTE_US + DAY_US,
+            "the longest usual one and half as much again, and a day, as it rests",
             id="a host of office hours, at the end of a week",
         ),
         pytest.param(
@@ -144,6 +160,14 @@ def coming_and_going(hour: int) -> tuple[int, int]:
             id="a host that has changed its rhythm, ten hours ago",
         ),
         pytest.param(
+            steady_then(
+                [*every(90 * MINUTE_US, MONDAY - 8 * DAY_US + HOUR_US // 2, MONDAY + HOUR_US), MONDAY + 75 * MINUTE_US]
+            ),
+            2 * HOUR_US + 45 * MINUTE_US,
+            "the longest usual",
+            id="eight days ago, and now it uploads in an hour in which it always was steady",
+        ),
+        pytest.param(
             steady_then(every(HOUR_US, MONDAY - 8 * HOUR_US, MONDAY + 1)),
             FLOOR_US,
             "no two of its long intervals",
@@ -162,15 +186,25 @@ def coming_and_going(hour: int) -> tuple[int, int]:
             id="a host that was away twice within a day, for as long",
         ),
         pytest.param(
-            [
-                *every(5 * MINUTE_US, FOUR_WEEKS, MONDAY - 40 * HOUR_US),
-                *every(5 * MINUTE_US, MONDAY - 36 * HOUR_US, MONDAY - 14 * HOUR_US),
-                *every(5 * MINUTE_US, MONDAY - 10 * HOUR_US, MONDAY - 4 * HOUR_US),
-                MONDAY,
-            ],
+            away_for_four_hours(2, 1, 0),
+            FLOOR_US,
+            "no two of its long intervals",
+            id="a host that was away on three days",
+        ),
+        pytest.param(
+            away_for_four_hours(3, 0),
             6 * HOUR_US + 30 * MINUTE_US,
             "the longest usual",
-            id="a host that was away for as long on another day, too",
+            id="as long, three days before",
+        ),
+        pytest.param(
+            every_hour_but(3, 0), 2 * HOUR_US, "the longest usual", id="a host of every hour that was away twice"
+        ),
+        pytest.param(
+            every_hour_but(6, 3, 0),
+            6 * HOUR_US + 30 * MINUTE_US,
+            "the longest usual",
+            id="one that was away three times, each time three days later",
         ),
         pytest.param(
             every(10 * DAY_US, MONDAY - 20 * DAY_US, MONDAY + 1),
