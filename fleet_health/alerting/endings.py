@@ -93,8 +93,10 @@ class Endings:
         if incident.recovered_since is None or is_after_a_gap:  # time in which nobody watched proves nothing
             incident.recovered_since = now
         incident.recovered_since = min(incident.recovered_since, now)  # a clock that was set back must not delay it
+        # Changed limits end it as soon as the policy allows: there is no recovery to prove.
+        needed_us = 0 if incident.is_outgrown else evaluation.proofs.get(pair, 0)
+        proof_us = max(self._policy.proof_us, needed_us)
         # Rounded to ticks, because no two ticks are exactly one interval apart.
-        proof_us = max(self._policy.proof_us, evaluation.proofs.get(pair, 0))
         if now - incident.recovered_since + self._policy.tick_us // 2 >= proof_us:
             self._resolve(pair, suppressed_by)
 

@@ -119,7 +119,9 @@ def evaluate(
             goes_by_journal = bool(missing and detector.lookback.traffic_us)
             unseen = [host for host in missing if not detector.can_evaluate(fleet.kinds_seen_anew(host))]
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
-            needed = {host: detector.proof_us(fleet, host) for host in well} if isinstance(detector, SlowToEnd) else {}
+            needed = (
+                {host: detector.proof_us(fleet, host, now) for host in well} if isinstance(detector, SlowToEnd) else {}
+            )
             waiting = detector.may_inhibit(fleet, now) if isinstance(detector, SlowToFind) else ()
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is part of the result
             failures.append(DetectorFailure(symptom, error))

@@ -26,7 +26,7 @@ from fleet_health.model.instant import HOUR_US, describe, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.rhythm import KEPT_US
 from fleet_health.model.subject import EVERY_HOST
-from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
+from fleet_health.model.window import CLIENT_ERROR, NO_EVENTS, SERVER_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,12 +44,12 @@ SYMPTOM = "silent"
 TRIES = "it tries, and is refused"
 """Part of a finding's detail: the host has been refused since its last upload."""
 _REFUSED = 400
-# A host that uploads every hour was refused long before it is silent, and the alert must name that.
-_REFUSALS_US = 6 * HOUR_US
+# A host of a learned rhythm was refused up to six and a half hours before it is silent, and the alert must name that.
+_REFUSALS_US = 8 * HOUR_US
 # A host of a learned rhythm is well when it keeps to it for some limits, and uploads as much as usual meanwhile: of one
 # that gets through now and then each upload would end its silence. But nobody waits for a day because of a host that
 # uploads once a day, and one that uploads less from now on for good is well after a day.
-_PROOF_LIMITS, _PROOF_MOST_US, _PROOF_LONGEST_US = 6, 3 * HOUR_US, 24 * HOUR_US
+_PROOF_LIMITS, _PROOF_MOST_US, _PROOF_LONGEST_US = 6, 3 * HOUR_US, 48 * HOUR_US
 _AS_USUAL = 0.9
 
 
@@ -120,13 +120,14 @@ class SilentLimits:
     def left_us(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> int:
         """Return how much is left of a host's own limit if no pause comes; negative if nothing is.
 
-        A limit counts time in which the host could upload; a schedule goes by the clock.
+        A limit counts time in which the host could upload; a schedule goes by the clock. A host that was due while no
+        host could upload is given its limit anew.
         """
         if self.expected is not None:
             return self.expected.due_by(last_at, fleet.pauses(host, now)) - now
         if (limit_us := self.of(fleet, host)) == self.after_us:
             return -1
-        return limit_us - fleet.counted_us(host, last_at, now)
+        return limit_us - fleet.counted_us(host, fleet.limit_counted_from(host, last_at), now)
 
     def watched_us(self, limit_us: int) -> int:
         """Return for how long a host with a limit is watched after its last upload, without pauses."""
@@ -323,13 +324,16 @@ class Silent(Rule):
         last_at = fleet.accepted_at(host)
         return last_at is not None and not self._limits.of(host).is_exceeded(fleet, host, last_at, now)
 
-    def proof_us(self, fleet: Fleet, host: str) -> int:
+    def proof_us(self, fleet: Fleet, host: str, now: Instant) -> int:
         """Return for how long a host must keep to its learned rhythm, in microseconds; 0 if none is learned."""
         learned = self._limits.of(host).learned(fleet, host)
         if learned is None:
             return 0
-        proof_us = min(_PROOF_LIMITS * learned.limit_us, _PROOF_MOST_US)
-        return proof_us if fleet.share_of_usual(host, proof_us) >= _AS_USUAL else _PROOF_LONGEST_US
+        limits_us = _PROOF_LIMITS * learned.limit_us
+        proof_us, refusals_us = min(limits_us, _PROOF_MOST_US), min(limits_us, _REFUSALS_US)
+        is_as_usual = fleet.share_of_usual(host, proof_us) >= _AS_USUAL
+        is_taken = _accepted_share(fleet, host, now - refusals_us, now) >= _AS_USUAL
+        return proof_us if is_as_usual and is_taken else _PROOF_LONGEST_US
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload in either source."""
@@ -341,6 +345,13 @@ class Silent(Rule):
         own = f" {limits.after_max_us} learned" if limits.is_learned else ""
         own = own if limits.expected is None else f" {limits.expected.text}"
         return f"{limits.after_us} {limits.lookback_us}{own}"
+
+
+def _accepted_share(fleet: Fleet, host: str, since: Instant, now: Instant) -> float:
+    """Return the share of a host's uploads between two instants that was accepted; 1 if no response is known."""
+    window = fleet.traffic.window(host)
+    counts = NO_EVENTS if window is None else window.count(since, now)
+    return counts.accepted / counts.answers if counts.answers else 1.0
 
 
 def _refused_since(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:

@@ -42,6 +42,9 @@ _LEAST_PARTS = 6
 # A host that is refused uploads less as well, and other symptoms say why.
 _LATE_US = 6 * HOUR_US
 _MOST_REFUSED = 0.1
+# Around the ratio of a finding the figures go up and down. A host has recovered if it uploads nearly as much as usual;
+# less than that is no incident any more if it goes on for so long.
+_AS_USUAL, _PROOF_US = 0.9, 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +201,16 @@ class Slow(Rule):
         """Return whether enough of the day can be compared, and the host uploaded enough in it."""
         day = fleet.compared_day(host, now)
         return day.parts >= _LEAST_PARTS and day.bins > self._limits.of(host).ratio * day.usual
+
+    def proof_us(self, fleet: Fleet, host: str, now: Instant) -> int:
+        """Return 0 if the host uploaded nearly as much as usual; else for how long it must not be found.
+
+        The last hours decide, or all of the day if it usually uploads too little in these hours to compare.
+        """
+        day = fleet.compared_day(host, now)
+        are_late_enough = day.late_usual >= self._limits.of(host).min_count
+        bins, usual = (day.late_bins, day.late_usual) if are_late_enough else (day.bins, day.usual)
+        return 0 if bins >= _AS_USUAL * usual else _PROOF_US
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload."""

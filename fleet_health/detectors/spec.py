@@ -190,7 +190,7 @@ class SlowToFind(Protocol):
 class SlowToEnd(Protocol):
     """A detector whose incidents may need more than one evaluation without a finding before they end."""
 
-    def proof_us(self, fleet: Fleet, host: str) -> int:
+    def proof_us(self, fleet: Fleet, host: str, now: Instant) -> int:
         """Return for how long a host must have recovered before its incident ends, in microseconds.
 
         The configured time counts as well: the longer of the two applies.

@@ -19,7 +19,7 @@ from fleet_health.detectors.spec import (
     are_met,
 )
 from fleet_health.detectors.wording import in_steps
-from fleet_health.model.instant import describe
+from fleet_health.model.instant import HOUR_US, describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from fleet_health.model.window import Counts
 
 SYMPTOM = "unstamped"
+# Of several workers one may be unstamped: then the count goes up and down, and below the limit it shows no recovery.
+# What goes on below the limit for so long is an incident no more.
+_PROOF_US = 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,12 @@ class Unstamped(Rule):
         is_rare = window is None or window.count(since, NEVER - 1).unstamped < limits.min_count
         is_whole = fleet.reaches("journal", since) and fleet.is_whole("journal", since, now)
         return is_rare and is_whole and fleet.is_complete(host, since)
+
+    def proof_us(self, fleet: Fleet, host: str, now: Instant) -> int:
+        """Return 0 if no upload lacked its code stamp in the window; else for how long there must be few, a day."""
+        window = fleet.traffic.window(host)
+        is_refused = window is not None and window.count(now - self._limits.of(host).window_us, NEVER - 1).unstamped
+        return _PROOF_US if is_refused else 0
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload. That the rejections stop is not a sign of recovery."""

@@ -15,7 +15,7 @@ from fleet_health.model.instant import HOUR_US, Instant
 from fleet_health.model.intervals import intervals_between
 from fleet_health.model.learned_limit import LearnedLimit, learned_limit
 from fleet_health.model.observation import Response
-from fleet_health.model.outages import outages_of, with_pauses
+from fleet_health.model.outages import missed_until, outages_of, with_pauses
 from fleet_health.model.rhythm import BIN_US, KEPT_US, Rhythm, SavedRhythm
 from fleet_health.model.usual_uploads import NOT_COMPARED, ComparedDay, compared_day, share_of_usual
 
@@ -169,6 +169,22 @@ class Cadence:
         limit = learned_limit(rhythm, out, floor_us, ceiling_us)
         self._known[host] = rhythm, hash(out), floor_us, ceiling_us, limit
         return limit
+
+    def counted_from(self, host: str, outages: Rhythm, last_at: Instant) -> Instant:
+        """Return from when on the limit of a host counts that uploaded last at an instant.
+
+        Args:
+            host: The host.
+            outages: The bins in which no host could upload, from `outages`.
+            last_at: Its last upload.
+
+        Returns:
+            That upload; or the end of the first outage since then in which it was due. See `missed_until`.
+
+        """
+        rhythm = self._rhythms.get(host)
+        end = None if rhythm is None else missed_until(rhythm, outages, self._rhythms.values())
+        return last_at if end is None else max(last_at, end * BIN_US)
 
     def compared_day(self, host: str, outages: Rhythm, now: Instant) -> ComparedDay:
         """Return how much a host uploaded in the 24 hours up to the latest half hour, and how much is usual."""

@@ -259,6 +259,12 @@ class Fleet:
         cadence = whole.cadence or Cadence(0)
         return cadence.limit_of(host, whole.once("outages", cadence.outages), floor_us, ceiling_us)
 
+    def limit_counted_from(self, host: str, last_at: Instant) -> Instant:
+        """Return from when on the learned limit of a host counts. See `Cadence.counted_from`."""
+        whole = self.whole
+        cadence = whole.cadence or Cadence(0)
+        return cadence.counted_from(host, whole.once("outages", cadence.outages), last_at)
+
     def compared_day(self, host: str, now: Instant) -> ComparedDay:
         """Return how much a host uploaded in the last 24 hours, and how much is usual. See `Cadence.compared_day`."""
         whole = self.whole

@@ -6,6 +6,7 @@ before, and on most days between.
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from operator import and_, or_
 from typing import TYPE_CHECKING
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 # For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
 # active all the time.
 _OUTAGE, _APART = 3, 2
-_MOST_DAYS = 4
+_MOST_DAYS, _MOST_WEEKS = 4, 2
+# An upload of every night is now some minutes earlier, now some later.
+_SPREAD = 1
+_DAYS, _WEEKS = range(1, 8), range(1, 4)
 
 
 def with_pauses(outages: Rhythm, pauses: Iterable[Pause]) -> Rhythm:
@@ -57,6 +61,45 @@ def outages_of(rhythms: Collection[Rhythm], known: Rhythm) -> Rhythm:
     if known.newest > newest:
         return Rhythm(newest, lasting | known.bits >> min(known.newest - newest, BINS))
     return Rhythm(newest, lasting | known.bits << min(newest - known.newest, 2 * BINS))
+
+
+def missed_until(rhythm: Rhythm, outages: Rhythm, rhythms: Iterable[Rhythm]) -> int | None:
+    """Return the end of the first outage since a host's newest upload in which it was due: it could not upload then.
+
+    Only the first one counts, or outages that come every day would hide a host that is dead. Another host must have
+    been due as well: the absence of the only one that uploads at that time shows no outage.
+
+    Args:
+        rhythm: The rhythm of the host.
+        outages: The outages, from `outages_of`.
+        rhythms: The rhythms of all hosts.
+
+    Returns:
+        The number of the first bin after the outage; None if there was no such outage.
+
+    """
+    since = outages.newest - rhythm.newest
+    text = f"{outages.bits & (1 << max(since, 0)) - 1:b}"
+    for match in re.finditer("1+", text):
+        first, end = (outages.newest - len(text) + 1 + place for place in match.span())
+        if _is_due(rhythm, first, end) and any(_is_due(one, first, end) for one in rhythms if one is not rhythm):
+            return end
+    return None
+
+
+def _is_due(rhythm: Rhythm, first: int, end: int) -> bool:
+    """Return whether a host uploads in some bins on most of seven days, or in most of three weeks before."""
+    length = end - first + 2 * _SPREAD
+
+    def count(shifts: Iterable[int]) -> int:
+        ages = (rhythm.newest - (end - 1 + _SPREAD) + shift for shift in shifts)
+        return sum(bool(_shifted(rhythm.bits, age) & (1 << length) - 1) for age in ages)
+
+    return count(day * DAY for day in _DAYS) >= _MOST_DAYS or count(week * WEEK for week in _WEEKS) >= _MOST_WEEKS
+
+
+def _shifted(bits: int, age: int) -> int:
+    return bits >> age if age >= 0 else bits << -age
 
 
 def _on_most_days(active: int) -> int:

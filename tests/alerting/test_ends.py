@@ -101,6 +101,29 @@ def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
     assert [said(news) for news in ticks] == [[], [(RESOLVED, *REFUSED)], []]
 
 
+def test_what_changed_limits_end_needs_no_recovery(watch: Watch) -> None:
+    """However long a detector waits to see one."""
+    proofs = {REFUSED: 24 * HOUR_US}
+    watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
+    ticks = [
+        watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="20", proofs=proofs)
+        for n in (1, 2)
+    ]
+
+    assert [said(news) for news in ticks] == [[], [(RESOLVED, *REFUSED)]]
+
+
+def test_a_recovery_is_waited_for_as_long_as_its_detector_demands(watch: Watch) -> None:
+    """Here for three ticks, from the first one on."""
+    watch.tick(NOON, REFUSED, evaluated=("fatal-only",))
+    ticks = [
+        watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), proofs={REFUSED: 3 * TICK})
+        for n in (1, 2, 3, 4)
+    ]
+
+    assert [said(news) for news in ticks] == [[], [], [], [(RESOLVED, *REFUSED)]]
+
+
 def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch) -> None:
     """Then it is not for their sake that it is not found."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")

@@ -63,6 +63,7 @@ class Watch:
         heard: dict[str, Instant] | None = None,
         is_clock_behind: bool = False,
         suppressions: Suppressions | None = None,
+        proofs: dict[tuple[str, str], int] | None = None,
     ) -> Outcome:
         """Evaluate. Findings of every host inhibit what is inhibited; what is over is so by a fact of this instant.
 
@@ -79,6 +80,7 @@ class Watch:
             heard: When hosts were heard of.
             is_clock_behind: Whether the clock contradicts our own records.
             suppressions: What is suppressed, instead of what is silenced.
+            proofs: For how long what is over must have recovered.
 
         """
         if self.restarts:
@@ -100,6 +102,7 @@ class Watch:
             heard=heard or {},
             gone=gone or {},
             is_clock_behind=is_clock_behind,
+            proofs=proofs or {},
         )
         return self.incidents.update(evaluation, silenced(muted) if suppressions is None else suppressions)
 

@@ -253,11 +253,35 @@ def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
 
 
 @pytest.mark.parametrize(
+    ("stopped_ago", "started_ago", "age", "is_found"),
+    [
+        pytest.param(17, 15, 40, False, id="its upload of last night"),
+        pytest.param(20, 18, 40, True, id="a time at which it never uploads"),
+        pytest.param(33, 30, 56, False, id="its upload of the night before, and its limit since then is not over"),
+        pytest.param(33, 31, 56, True, id="it is over"),
+    ],
+)
+def test_a_stop_of_the_receiver_took_the_upload_that_was_due(
+    *, stopped_ago: int, started_ago: int, age: int, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Then it is the receiver's fault that the host of every night missed it, and the next one is waited for."""
+    fleet = learning(fleet_of(uploads=[("pi-1", age * HOUR_US)]), now, age * HOUR_US, 24 * HOUR_US)
+    assert fleet.cadence is not None
+    for number in range(20 * 24 * 8):
+        fleet.cadence.note("other", now - number * 450 * SECOND_US)
+    fleet.cadence.note_outages([Pause(now - stopped_ago * HOUR_US, now - started_ago * HOUR_US, "started")])
+    detector = Silent(HostLimits(replace(LEARNED, lookback_us=3 * LOOKBACK_US)))
+
+    assert [one.host for one in detector.find(fleet, now)] == ["pi-1"] * is_found
+    assert detector.is_over(fleet, "pi-1", now) != is_found
+
+
+@pytest.mark.parametrize(
     ("step_us", "quiet_us", "expected_us"),
     [
         pytest.param(5 * MINUTE_US, 0, 3 * HOUR_US, id="six limits"),
         pytest.param(24 * HOUR_US, 0, 3 * HOUR_US, id="a host of every night is not waited for until the next one"),
-        pytest.param(5 * MINUTE_US, 30 * MINUTE_US, 24 * HOUR_US, id="a day if it uploads less than usual"),
+        pytest.param(5 * MINUTE_US, 30 * MINUTE_US, 48 * HOUR_US, id="two days if it uploads less than usual"),
     ],
 )
 def test_a_host_must_keep_to_its_rhythm_to_be_well(
@@ -268,8 +292,28 @@ def test_a_host_must_keep_to_its_rhythm_to_be_well(
     assert fleet.cadence is not None
     fleet.cadence.note("pi-1", now - 1)
 
-    assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1") == expected_us
-    assert Silent(HostLimits(LIMITS)).proof_us(fleet, "pi-1") == 0
+    assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1", now) == expected_us
+    assert Silent(HostLimits(LIMITS)).proof_us(fleet, "pi-1", now) == 0
+
+
+@pytest.mark.parametrize(
+    ("step_us", "refused", "expected_us"),
+    [
+        pytest.param(5 * MINUTE_US, [3 * HOUR_US], 3 * HOUR_US, id="one upload of ten"),
+        pytest.param(5 * MINUTE_US, [2, 3 * HOUR_US], 48 * HOUR_US, id="two of eleven"),
+        pytest.param(5 * MINUTE_US, [2, 3 * HOUR_US + 1], 3 * HOUR_US, id="two, of which one was before these hours"),
+        pytest.param(HOUR_US, [2, 8 * HOUR_US], 48 * HOUR_US, id="two of a host of every hour, within eight"),
+        pytest.param(HOUR_US, [2, 8 * HOUR_US + 1], 3 * HOUR_US, id="two, of which one was before these eight"),
+    ],
+)
+def test_a_host_that_is_refused_now_and_then_is_not_well(
+    step_us: int, refused: list[int], expected_us: int, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Within six limits, though at most eight hours, nine of ten uploads must have been accepted."""
+    responses = [("pi-1", age, 412) for age in refused] + [("pi-1", 1, 201)] * 9
+    fleet = learning(fleet_of(uploads=[("pi-1", 1)], responses=responses), now, 1, step_us)
+
+    assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1", now) == expected_us
 
 
 def incidents_of(uploads: list[Instant], until: Instant, limits: SilentLimits) -> list[tuple[Instant, Instant | None]]:
@@ -308,10 +352,10 @@ BEGIN = 1_795_392_000_000_000
             id="one that comes and goes is one incident",
         ),
         pytest.param(
-            list(range(BEGIN, BEGIN + 40 * HOUR_US, HOUR_US)),
-            [(35, 2040)],
+            list(range(BEGIN, BEGIN + 64 * HOUR_US, HOUR_US)),
+            [(35, 3480)],
             6,
-            id="one that uploads more rarely from now on is one incident, until that has held for a day",
+            id="one that uploads more rarely from now on is one incident, until that has held for two days",
         ),
     ],
 )
@@ -345,10 +389,10 @@ def test_without_a_rhythm_the_shortest_limit_holds(fleet_of: Callable[..., Fleet
 
 
 def test_uploads_must_be_known_for_the_rhythm_where_any_is_learned() -> None:
-    """Rows must be known for as long as a host with the longest limit is watched, and its refusals for six hours."""
+    """Rows must be known for as long as a host with the longest limit is watched, and its refusals for eight hours."""
     lookback = Silent(HostLimits(LIMITS, [Override("a*", {"is_learned": True, "after_max_us": 48 * HOUR_US})])).lookback
 
-    assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, 6 * HOUR_US, KEPT_US)
+    assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, 8 * HOUR_US, KEPT_US)
     assert Silent(HostLimits(LIMITS)).lookback.traffic_us == AFTER_US
     assert lookback.learns_since(0) == -lookback.uploads_us - KEPT_US
     assert Silent(HostLimits(LIMITS)).lookback.learns_since(7) == 7

@@ -147,6 +147,21 @@ def test_it_is_over_when_it_uploads_enough(instants: list[Instant], *, is_over: 
     assert detector().sign_at(fleet, "pi-1") == max(instants)
 
 
+@pytest.mark.parametrize(
+    ("instants", "proof_us"),
+    [
+        pytest.param(STEADY + every(1, 1), 0, id="as always"),
+        pytest.param(STEADY + every(2, 1, 0.25) + every(1, 0.25)[5:], DAY_US, id="43 of 48 in the last six hours"),
+        pytest.param(STEADY + every(2, 1, 0.25) + every(1, 0.25)[4:], 0, id="44 of them"),
+        pytest.param(every(8, 8, 0.25) + every(8, 0.25), 0, id="a few in these hours, and as always over the day"),
+        pytest.param(every(8, 8, 1) + every(16, 1, 0.25) + every(8, 0.25), DAY_US, id="and less over the day"),
+    ],
+)
+def test_it_has_recovered_when_it_uploads_nearly_as_much_as_usual(instants: list[Instant], proof_us: int) -> None:
+    """While it uploads less than that, though more than the ratio of a finding, that must hold for a day."""
+    assert detector().proof_us(fleet_of(*instants), "pi-1", NOW) == proof_us
+
+
 @pytest.mark.parametrize(("refused", "age", "is_found"), [(2, 6, False), (1, 6, True), (2, 7, True)])
 def test_a_host_that_is_refused_is_for_other_symptoms(refused: int, age: int, *, is_found: bool) -> None:
     """If more than a tenth of the responses of the last six hours were refusals."""

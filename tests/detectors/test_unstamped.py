@@ -66,6 +66,24 @@ def test_it_is_over_when_the_rejections_have_become_too_few(
     assert Unstamped(HostLimits(LIMITS)).is_over(fleet, "pi-1", now) == is_over
 
 
+@pytest.mark.parametrize(
+    ("ages", "proof_us"),
+    [
+        pytest.param([], 0, id="no refusal"),
+        pytest.param([WINDOW_US + 1], 0, id="the last one just left the window"),
+        pytest.param([WINDOW_US], 24 * HOUR_US, id="one at its beginning"),
+        pytest.param([-1], 24 * HOUR_US, id="one that is dated ahead of the clock"),
+    ],
+)
+def test_a_count_that_only_dips_shows_no_recovery(
+    ages: list[int], proof_us: int, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """While stamps are missing, there must be few for a day: one of two workers may lack them."""
+    fleet = fleet_of(unstamped=[("pi-1", age) for age in ages])
+
+    assert Unstamped(HostLimits(LIMITS)).proof_us(fleet, "pi-1", now) == proof_us
+
+
 def test_successes_do_not_make_up_for_unstamped_rejections(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Access lines neither add to the count nor prevent the finding."""
     fleet = fleet_of(
