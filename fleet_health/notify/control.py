@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
     from fleet_health.notify.couriers.courier import Courier
-    from fleet_health.notify.ledger import Record
+    from fleet_health.notify.ledger.standing import Record
     from fleet_health.notify.overview import Overview
 
 _LIMIT = 1_000

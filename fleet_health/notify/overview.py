@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.destination import AnyDestination, DeliveryError
-    from fleet_health.notify.ledger import Record, Standing
+    from fleet_health.notify.ledger.standing import Record, Standing
 
 VERSION = 1
 """The version of the documents. A key may be added without another one; none is taken away, or means something else."""

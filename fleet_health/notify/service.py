@@ -25,12 +25,13 @@ from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.words import plural
 from fleet_health.notify.control import Control
-from fleet_health.notify.couriers.courier import Courier, Evaluated
+from fleet_health.notify.couriers.evaluated import Evaluated
 from fleet_health.notify.couriers.heartbeat import HeartbeatCourier
 from fleet_health.notify.couriers.level import LevelCourier
 from fleet_health.notify.couriers.messages import MessageCourier
 from fleet_health.notify.documents import Incident
-from fleet_health.notify.ledger import OWN, Ledger
+from fleet_health.notify.ledger.known_incidents import OWN
+from fleet_health.notify.ledger.ledger import Ledger
 from fleet_health.notify.metrics import metrics
 from fleet_health.notify.overview import Overview, Row
 from fleet_health.notify.reconcile import Queue, Recipient, changes
@@ -45,9 +46,10 @@ if TYPE_CHECKING:
     from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
+    from fleet_health.notify.couriers.courier import Courier
     from fleet_health.notify.destination import Build
     from fleet_health.notify.documents import Document
-    from fleet_health.notify.ledger import Standing
+    from fleet_health.notify.ledger.standing import Standing
     from fleet_health.notify.retry import Clock
 
 STOPPED_AFTER_TICKS = 3
@@ -141,8 +143,8 @@ class Notifier:
 
     async def _serve(self) -> None:
         """Run the parts until the process is to stop, which is raised as `_Stopped`."""
-        self._own = await self._account.call(self._ledger.own_incidents, WATCH_STOPPED)
-        self._incidents = await self._account.call(self._ledger.standing_incidents)
+        self._own = await self._account.call(self._ledger.incidents.own, WATCH_STOPPED)
+        self._incidents = await self._account.call(self._ledger.incidents.still_open)
         self._incidents = [one for one in self._incidents if one.symptom != WATCH_STOPPED]
         try:
             async with self._parts:
@@ -174,7 +176,7 @@ class Notifier:
             await asyncio.wait(self._tasks.values(), timeout=_STOP_TIME_S)
         for courier in self._couriers.values():  # of a heartbeat it is recorded only now: it comes at each tick
             if courier.last_success_at is not None and not courier.failing:
-                await self._account.call(self._ledger.note_reached, courier.name, courier.last_success_at)
+                await self._account.call(self._ledger.outbox(courier.name).note_reached, courier.last_success_at)
 
     async def _adopt(self, settings: Settings) -> None:
         """Change over to other destinations. One that is being called goes on alone once that has ended."""
@@ -197,7 +199,7 @@ class Notifier:
         kind = _COURIERS.get(settings.type, MessageCourier)
         courier = kind(
             settings,
-            ledger=self._ledger,
+            outbox=self._ledger.outbox(settings.name),
             account=self._account,
             build=self._build,
             clock=self._clock,
@@ -236,7 +238,7 @@ class Notifier:
         if before is None or before.evaluated_at != document.evaluated_at:
             self._evaluated_s = self._clock.monotonic()
             await self._end_stopped(document.evaluated_at, now)
-        self._incidents = await self._account.call(self._ledger.take, document.incidents, now)
+        self._incidents = await self._account.call(self._ledger.incidents.take, document.incidents, now)
         await self._reconcile(now)
         self._news.set()
 
@@ -251,11 +253,11 @@ class Notifier:
             courier.wake(latest)
 
     def _queue(self, courier: Courier, incidents: Sequence[Incident], now: Instant) -> None:
-        name = courier.name
+        name, outbox = courier.name, self._ledger.outbox(courier.name)
         recipient = Recipient(courier.settings, self._since[name], is_level=isinstance(courier, LevelCourier))
-        wanted = changes(incidents, self._ledger.entries(name), recipient, now)
+        wanted = changes(incidents, outbox.entries(), recipient, now)
         if wanted:
-            self._ledger.apply(name, wanted, now)
+            outbox.apply(wanted, now)
             queued = sum(isinstance(change, Queue) for change in wanted)
             _log.debug("notifications queued", destination=name, notifications=queued)
 
@@ -292,7 +294,7 @@ class Notifier:
     async def _put_own(self, incident: Incident, now: Instant) -> None:
         others = [one for one in self._own if one.id != incident.id]
         self._own = [incident, *(one for one in others if one.is_open or now - (one.ended_at or now) < _OWN_KEPT_US)]
-        await self._account.call(self._ledger.put, incident, now)
+        await self._account.call(self._ledger.incidents.put, incident, now)
 
     @property
     def _stopped_after_s(self) -> float:
@@ -336,7 +338,7 @@ class Notifier:
 
     async def _give_up(self, now: Instant) -> None:
         for one in self._settings.destinations:
-            count = await self._account.call(self._ledger.give_up, one.name, now - one.give_up_after_us, now)
+            count = await self._account.call(self._ledger.outbox(one.name).give_up, now - one.give_up_after_us, now)
             if count:
                 _log.error(
                     "notifications dropped after waiting too long",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from fleet_health.notify.couriers.courier import Evaluated
+from fleet_health.notify.couriers.evaluated import Evaluated
 from fleet_health.notify.couriers.heartbeat import HeartbeatCourier
 from fleet_health.notify.couriers.level import LevelCourier
 from fleet_health.notify.couriers.messages import MessageCourier
 from fleet_health.notify.destination import Delivered, DeliveryError
-from fleet_health.notify.ledger import Ledger
+from fleet_health.notify.ledger.ledger import Ledger
 from fleet_health.notify.message import Kind
 from fleet_health.notify.reconcile import Queue, Recipient, changes, notification
 from fleet_health.notify.retry import LAST_WAIT_S, Retry, SystemClock
@@ -152,11 +152,11 @@ async def test_an_error_of_a_destinations_code_is_a_failed_delivery(tmp_path: Pa
     """It ends nothing, its words, which may hold a secret, are not kept, and the same message is sent again."""
     ledger, account = opened(tmp_path), Worker("ledger")
     one = notification(SILENT, Kind.OPENING, NOON)
-    ledger.apply("it", [Queue(one, NOON)], NOON)
+    ledger.outbox("it").apply([Queue(one, NOON)], NOON)
     destination = Faulty([KeyError("the secret")])
     courier = MessageCourier(
         configured("webhook", url="https://example.org"),
-        ledger=ledger,
+        outbox=ledger.outbox("it"),
         account=account,
         build=lambda _: destination,
         clock=SystemClock(),
@@ -174,7 +174,7 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
     ledger, account, pulse = opened(tmp_path), Worker("ledger"), Pulse()
     courier = HeartbeatCourier(
         configured("heartbeat", url="https://example.org"),
-        ledger=ledger,
+        outbox=ledger.outbox("it"),
         account=account,
         build=lambda _: pulse,
         clock=SystemClock(),
@@ -183,7 +183,7 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
     await until(courier, lambda: len(pulse.pings) == 2 and courier.last_success_at is not None)
     again = HeartbeatCourier(
         configured("heartbeat", url="https://example.org"),
-        ledger=ledger,
+        outbox=ledger.outbox("it"),
         account=account,
         build=lambda _: pulse,
         clock=SystemClock(),
@@ -198,15 +198,18 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
 async def test_a_level_is_held_until_a_loss_and_from_the_next_alert_on(tmp_path: Path) -> None:
     """A sign of the host alone does not bring it back: nobody was notified of that."""
     ledger, account, level = opened(tmp_path), Worker("ledger"), Level()
+    outbox = ledger.outbox("it")
     settings = configured("alertmanager", peers=["https://example.org"])
 
     async def shown(incident: Incident) -> tuple[list[Kind], list[Kind]]:
         def take() -> None:
             recipient = Recipient(settings, NOON - 1, is_level=True)
-            ledger.apply("it", changes([incident], ledger.entries("it"), recipient, NOON), NOON)
+            outbox.apply(changes([incident], outbox.entries(), recipient, NOON), NOON)
 
         await account.call(take)
-        courier = LevelCourier(settings, ledger=ledger, account=account, build=lambda _: level, clock=ManualClock())
+        courier = LevelCourier(
+            settings, outbox=ledger.outbox("it"), account=account, build=lambda _: level, clock=ManualClock()
+        )
         courier.wake(Evaluated(NOON, is_well=True, summary="", incidents=[incident] if incident.is_standing else []))
         await until(courier, lambda: courier.last_success_at is not None)
         return [one.kind for one in level.standing], [one.kind for one in level.ended]

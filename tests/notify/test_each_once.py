@@ -15,7 +15,7 @@ from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.destination import Delivered
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.grouping import next_turn
-from fleet_health.notify.ledger import Ledger
+from fleet_health.notify.ledger.ledger import Ledger
 from fleet_health.notify.message import Kind, Message
 from fleet_health.notify.reconcile import Recipient, changes
 from tests.rig.destinations import configured
@@ -24,6 +24,7 @@ from tests.rig.properties import tried
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fleet_health.notify.ledger.outbox import Outbox
     from fleet_health.notify.message import Notification
 
 MINUTE = 60 * SECOND_US
@@ -60,6 +61,11 @@ class World:
         ledger.meet({"it": ""}, self.now)
         return ledger
 
+    @property
+    def outbox(self) -> Outbox:
+        """What the ledger has of the destination."""
+        return self.ledger.outbox("it")
+
     def change(self, host: str) -> None:
         """Open an incident of a host, or end the one that stands."""
         if (one := self.stands.pop(host, None)) is not None:
@@ -84,30 +90,30 @@ class World:
 
     def look(self) -> None:
         """Take in what the daemon lists."""
-        listed = self.ledger.take([*self.stands.values(), *self.ended], self.now)
+        listed = self.ledger.incidents.take([*self.stands.values(), *self.ended], self.now)
         since = self.ledger.standings()["it"].since
-        found = changes(listed, self.ledger.entries("it"), Recipient(self.settings, since), self.now)
-        self.ledger.apply("it", found, self.now)
-        assert changes(listed, self.ledger.entries("it"), Recipient(self.settings, since), self.now) == []
+        found = changes(listed, self.outbox.entries(), Recipient(self.settings, since), self.now)
+        self.outbox.apply(found, self.now)
+        assert changes(listed, self.outbox.entries(), Recipient(self.settings, since), self.now) == []
 
     def send(self, outcome: str) -> bool:
         """Send the next message; return whether there was one."""
-        message = self.ledger.unfinished("it")
+        message = self.outbox.unfinished()
         if message is None:
-            turn = next_turn(self.ledger.waiting("it"), (), self.settings, self.now, takes_groups=self.takes_groups)
+            turn = next_turn(self.outbox.waiting(), (), self.settings, self.now, takes_groups=self.takes_groups)
             if turn.message is None:
                 return False
             message = turn.message
-            self.ledger.begin("it", message, self.now)
+            self.outbox.begin(message, self.now)
         if outcome in {"taken", "taken, response lost", "taken, then killed"}:
             self.taken.append(message)
         if outcome == "taken":
-            self.ledger.note_delivered("it", message, Delivered("200"), self.now)
+            self.outbox.note_delivered(message, Delivered("200"), self.now)
         elif outcome == "refused for now":
-            self.ledger.note_failed("it", message, "500", self.now, is_response_lost=False)
+            self.outbox.note_failed(message, "500", self.now, is_response_lost=False)
         elif outcome in {"taken, response lost", "not taken, response lost"}:
             self.lost[message.key] += 1
-            self.ledger.note_failed("it", message, "reset", self.now, is_response_lost=True)
+            self.outbox.note_failed(message, "reset", self.now, is_response_lost=True)
         else:
             self.lost[message.key] += 1
             self.kill()

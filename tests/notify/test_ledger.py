@@ -13,7 +13,7 @@ from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.destination import Delivered
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.grouping import key_of
-from fleet_health.notify.ledger import FILE, KEPT_US, Ledger
+from fleet_health.notify.ledger.ledger import FILE, KEPT_US, Ledger
 from fleet_health.notify.message import Kind, Message
 from fleet_health.notify.reconcile import Queue, notification
 
@@ -78,33 +78,33 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def queued(ledger: Ledger, incident: Incident = SILENT, at: int = NOON) -> Message:
     """Queue the opening of an incident; return it as a message."""
     one = notification(incident, Kind.OPENING, incident.first_notified_at)
-    ledger.apply("it", [Queue(one, one.decided_at)], at)
+    ledger.outbox("it").apply([Queue(one, one.decided_at)], at)
     return Message(key_of("it", [one]), (one,))
 
 
 def test_what_waits_too_long_is_dropped_and_counted(ledger: Ledger) -> None:
     """Also what may have been taken; not what was queued at the limit itself."""
     first = queued(ledger)
-    ledger.begin("it", first, NOON)
-    ledger.note_failed("it", first, "reset", NOON, is_response_lost=True)
+    ledger.outbox("it").begin(first, NOON)
+    ledger.outbox("it").note_failed(first, "reset", NOON, is_response_lost=True)
     queued(ledger, replace(SILENT, id="i2"), NOON + MINUTE)
 
-    assert ledger.give_up("it", NOON, NOON + 2 * MINUTE) == 0
-    assert ledger.give_up("it", NOON + MINUTE, NOON + 2 * MINUTE) == 1
+    assert ledger.outbox("it").give_up(NOON, NOON + 2 * MINUTE) == 0
+    assert ledger.outbox("it").give_up(NOON + MINUTE, NOON + 2 * MINUTE) == 1
     standing = ledger.standings()["it"]
     assert (standing.dropped, standing.waiting, standing.waiting_since) == (1, 1, NOON + MINUTE)
-    assert ledger.unfinished("it") is None
+    assert ledger.outbox("it").unfinished() is None
     assert sorted(one.state for one in ledger.history(None, 10)) == ["dropped", "queued"]
 
 
 def test_a_refused_message_is_dropped_and_what_comes_after_is_not(ledger: Ledger) -> None:
     """It is counted, with the response."""
     message = queued(ledger)
-    ledger.begin("it", message, NOON)
-    ledger.note_refused("it", message, "400 Bad Request", NOON)
+    ledger.outbox("it").begin(message, NOON)
+    ledger.outbox("it").note_refused(message, "400 Bad Request", NOON)
 
     assert ledger.standings()["it"].dropped == 1
-    assert ledger.waiting("it") == []
+    assert ledger.outbox("it").waiting() == []
     (record,) = ledger.history("pi-1", 10)
     assert (record.state, record.response, record.attempts, record.key) == (
         "refused",
@@ -117,8 +117,8 @@ def test_a_refused_message_is_dropped_and_what_comes_after_is_not(ledger: Ledger
 def test_a_destination_is_gone_until_it_is_configured_anew(ledger: Ledger) -> None:
     """What it was being sent waits, unless it may have been taken."""
     message = queued(ledger)
-    ledger.begin("it", message, NOON)
-    ledger.note_gone("it", message, "410 Gone", NOON)
+    ledger.outbox("it").begin(message, NOON)
+    ledger.outbox("it").note_gone(message, "410 Gone", NOON)
     ledger.meet({"it": "a"}, NOON + MINUTE)
     still = ledger.standings()["it"]
     ledger.meet({"it": "b"}, NOON + MINUTE)
@@ -126,55 +126,55 @@ def test_a_destination_is_gone_until_it_is_configured_anew(ledger: Ledger) -> No
 
     assert (still.gone, anew.gone) == ("410 Gone", "")
     assert (still.since, anew.since) == (NOON, NOON)
-    assert len(ledger.waiting("it")) == 1
+    assert len(ledger.outbox("it").waiting()) == 1
 
 
 def test_a_success_ends_a_failure(ledger: Ledger) -> None:
     """The last error stays, to be read."""
     message = queued(ledger)
-    ledger.begin("it", message, NOON)
-    ledger.note_failed("it", message, "503", NOON + MINUTE, is_response_lost=False)
+    ledger.outbox("it").begin(message, NOON)
+    ledger.outbox("it").note_failed(message, "503", NOON + MINUTE, is_response_lost=False)
     failing = ledger.standings()["it"]
-    ledger.begin("it", message, NOON + 2 * MINUTE)
-    ledger.note_delivered("it", message, Delivered("200 OK", "id-7"), NOON + 3 * MINUTE)
+    ledger.outbox("it").begin(message, NOON + 2 * MINUTE)
+    ledger.outbox("it").note_delivered(message, Delivered("200 OK", "id-7"), NOON + 3 * MINUTE)
     well = ledger.standings()["it"]
 
     assert (failing.failing_since, failing.last_success_at, failing.last_error) == (NOON + MINUTE, None, "503")
     assert (well.failing_since, well.last_success_at, well.last_error) == (None, NOON + 3 * MINUTE, "503")
     (record,) = ledger.history(None, 10)
     assert (record.state, record.attempts, record.response, record.reference) == ("sent", 2, "200 OK", "id-7")
-    assert ledger.sent_since("it", NOON) == [NOON + 3 * MINUTE]
+    assert ledger.outbox("it").sent_since(NOON) == [NOON + 3 * MINUTE]
 
 
 def test_an_incident_keeps_its_id_when_the_daemon_names_it_anew(ledger: Ledger) -> None:
     """Nobody is told twice of a host whose incident the daemon had to open once more."""
-    ledger.take([SILENT], NOON)
-    vanished = ledger.take([], NOON + MINUTE)
-    again = ledger.take([replace(SILENT, id="i2", opened_at=NOON + MINUTE)], NOON + 2 * MINUTE)
+    ledger.incidents.take([SILENT], NOON)
+    vanished = ledger.incidents.take([], NOON + MINUTE)
+    again = ledger.incidents.take([replace(SILENT, id="i2", opened_at=NOON + MINUTE)], NOON + 2 * MINUTE)
     ended = replace(SILENT, id="i2", ended_at=NOON + 3 * MINUTE, resolved_at=NOON + 3 * MINUTE, suggested_fix="")
-    over = ledger.take([ended], NOON + 3 * MINUTE)
+    over = ledger.incidents.take([ended], NOON + 3 * MINUTE)
 
     assert vanished == []
     assert [one.id for one in again] == ["i1"]
     assert [(one.id, one.resolved_at, one.suggested_fix) for one in over] == [("i1", NOON + 3 * MINUTE, "look")]
-    assert ledger.standing_incidents() == []
+    assert ledger.incidents.still_open() == []
 
 
 def test_what_is_over_is_forgotten_after_a_month_and_what_stands_is_not(ledger: Ledger) -> None:
     """So that nothing grows for ever, and nothing is sent again."""
     over = replace(SILENT, id="over", ended_at=NOON, resolved_at=NOON)
-    ledger.take([SILENT, over], NOON)
+    ledger.incidents.take([SILENT, over], NOON)
     for incident in (SILENT, over):
         message = queued(ledger, incident)
-        ledger.begin("it", message, NOON)
-        ledger.note_delivered("it", message, Delivered("200"), NOON)
+        ledger.outbox("it").begin(message, NOON)
+        ledger.outbox("it").note_delivered(message, Delivered("200"), NOON)
     ledger.prune(NOON + KEPT_US)
     before = len(ledger.history(None, 10))
     ledger.prune(NOON + KEPT_US + 1)
 
     assert before == 2
     assert [one.host for one in ledger.history(None, 10)] == ["pi-1"]
-    assert set(ledger.entries("it")) == {"i1"}
+    assert set(ledger.outbox("it").entries()) == {"i1"}
 
 
 def test_a_ledger_of_version_1_goes_on(tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_a_ledger_of_version_1_goes_on(tmp_path: Path) -> None:
         connection.executescript(VERSION_1)
     ledger = Ledger(tmp_path)
     ledger.open()
-    (incident,) = ledger.standing_incidents()
+    (incident,) = ledger.incidents.still_open()
     loss = notification(incident, Kind.LOSS, 20)
-    ledger.apply("it", [Queue(loss, 20)], 20)
+    ledger.outbox("it").apply([Queue(loss, 20)], 20)
     records = ledger.history(None, 10)
     ledger.close()
 

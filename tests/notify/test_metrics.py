@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from fleet_health.config.loading import load
-from fleet_health.notify.ledger import Standing
+from fleet_health.notify.ledger.standing import Standing
 from fleet_health.notify.metrics import FAMILIES, metrics
 from fleet_health.notify.overview import Overview, Row
 from tests.rig.exposition_readers import read_text

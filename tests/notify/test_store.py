@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.notify import store as module
-from fleet_health.notify.store import Store, StoreTaken, StoreUnavailable
+from fleet_health.notify.ledger import store as module
+from fleet_health.notify.ledger.store import Store, StoreTaken, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
     from fleet_health.notify.destination import AnyDestination, Delivered
-    from fleet_health.notify.ledger import Ledger
+    from fleet_health.notify.ledger.ledger import Ledger
 
 _EXIT_NOT_WELL, _EXIT_RETRY = 1, 1
 _PATIENCE_S = 330.0
@@ -92,8 +92,8 @@ def _run(options: argparse.Namespace) -> int:
     import structlog  # noqa: PLC0415 - only the process logs
 
     from fleet_health.notify.destinations.registry import build  # noqa: PLC0415 - likewise
+    from fleet_health.notify.ledger.store import StoreTaken, StoreUnavailable  # noqa: PLC0415
     from fleet_health.notify.process import serve  # noqa: PLC0415
-    from fleet_health.notify.store import StoreTaken, StoreUnavailable  # noqa: PLC0415
     from fleet_health.service import logging as logs  # noqa: PLC0415
 
     logs.configure(options.log_level)
@@ -172,8 +172,8 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
 
     """
     from fleet_health.cli.privileges import become_owner_of  # noqa: PLC0415 - only if the process is not running
-    from fleet_health.notify.ledger import FILE, Ledger  # noqa: PLC0415 - likewise
-    from fleet_health.notify.store import StoreTaken  # noqa: PLC0415 - likewise
+    from fleet_health.notify.ledger.ledger import FILE, Ledger  # noqa: PLC0415 - likewise
+    from fleet_health.notify.ledger.store import StoreTaken  # noqa: PLC0415 - likewise
 
     directory = load_location(config_path(options), "notify.directory")
     try:

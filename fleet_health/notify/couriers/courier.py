@@ -1,70 +1,42 @@
-"""The base of couriers: builds a destination, calls it in its own thread, and records failures.
-
-A destination that hangs does not delay others, because each courier has its own task, thread and retries.
-"""
+"""The base of couriers: it takes turns, retries, and records failures."""
 
 from __future__ import annotations
 
 import asyncio
-import traceback
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
 
-from fleet_health.model.instant import SECOND_US
+from fleet_health.notify.couriers.caller import Caller
 from fleet_health.notify.destination import DeliveryError, DestinationGoneError
 from fleet_health.notify.overview import send_test
 from fleet_health.notify.retry import Retry
-from fleet_health.notify.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.model.instant import Instant
-    from fleet_health.notify.destination import AnyDestination, Build, Delivered
-    from fleet_health.notify.documents import Incident
-    from fleet_health.notify.ledger import Ledger
+    from fleet_health.notify.couriers.evaluated import Evaluated
+    from fleet_health.notify.destination import Build, Delivered
+    from fleet_health.notify.ledger.outbox import Outbox
     from fleet_health.notify.message import Message
     from fleet_health.notify.retry import Clock
+    from fleet_health.notify.worker import Worker
 
-T = TypeVar("T")
-
-_GRACE_S = 15.0
 _log = structlog.get_logger("fleet_health.notify")
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluated:
-    """An evaluation of the daemon, as couriers get it.
-
-    Attributes:
-        at: The evaluation; None if none is known.
-        is_well: Whether the daemon is neither blind nor failing.
-        summary: How it fares, in one line.
-        incidents: The incidents that stand.
-        tick_us: The time from one evaluation to the next.
-
-    """
-
-    at: Instant | None
-    is_well: bool
-    summary: str
-    incidents: Sequence[Incident] = ()
-    tick_us: int = 0
-
-
 class Courier:
-    """The base of couriers: builds the destination, takes turns, and records failures."""
+    """Sends to one destination, in a task of its own. What it sends, and when, is up to its subclass."""
 
     def __init__(
         self,
         settings: DestinationSettings,
         *,
-        ledger: Ledger,
+        outbox: Outbox,
         account: Worker,
         build: Build,
         clock: Clock,
@@ -74,33 +46,32 @@ class Courier:
 
         Args:
             settings: How the destination is configured.
-            ledger: The ledger.
+            outbox: What the ledger has of the destination.
             account: The thread of the ledger.
             build: Makes the destination.
             clock: The clocks.
-            on_change: Called when something else can be reported of it.
+            on_change: Called after each turn: what `notify status` shows of the destination may have changed.
 
         """
         self.settings = settings
         self.gone = ""
-        """Why nothing is sent until the configuration changes; empty if it is."""
+        """Why nothing is sent until the configuration changes; empty if messages are sent."""
         self.last_success_at: Instant | None = None
-        """When something was taken last, by this courier."""
+        """The latest call of the destination that was taken; None if this courier knows of none."""
         self.failing = ""
-        """Why the latest attempt failed; empty if it succeeded, or there was none."""
+        """Why the latest call failed, or counts as one that hangs; empty if it succeeded, or there was none."""
         self.calls: Counter[str] = Counter()
         """Outcome (`taken`, `failed`, `refused`, `gone`) -> how many calls of the destination have had it."""
         self.latest: Evaluated | None = None
-        self._ledger, self._account, self._build, self._clock = ledger, account, build, clock
+        """The latest evaluation; None before the first."""
+        self._outbox, self._account, self._clock = outbox, account, clock
+        self._caller = Caller(settings, build, self._note_hang)
         self._on_change = on_change
-        self._worker = Worker(f"to {settings.name}")
         self._retry = Retry(clock)
         self._wake = asyncio.Event()
-        self._destination: AnyDestination | None = None
         self._is_ending = False
-        self._is_busy = False
         self._message: Message | None = None
-        """The message that is being sent, or was sent last; None without one."""
+        """The message that the present turn is about; None if it is about none."""
 
     @property
     def name(self) -> str:
@@ -124,28 +95,21 @@ class Courier:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(None if self.gone else wait_s):
                         await self._wake.wait()
-        if self._destination is not None:
-            self._worker.begin(self._destination.close)
-        self._worker.end()
+        self._caller.close()
 
     def end(self) -> None:
         """Finish what is being sent, and then stop."""
         self._is_ending = True
         self._wake.set()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether the destination is being called."""
-        return self._is_busy
-
     async def try_out(self, now: Instant) -> Delivered:
-        """Send a test message, without an account of it.
+        """Send a test message, which the ledger does not record.
 
         Raises:
             DeliveryError: It was not taken.
 
         """
-        return await self._called(send_test, await self._built(), now)
+        return await self._caller.call(send_test, await self._caller.destination(), now)
 
     async def _turn(self) -> float | None:
         """Send what is due, and record a failure. Return the seconds until the next turn; None to wait for `wake`."""
@@ -167,33 +131,8 @@ class Courier:
         """
         raise NotImplementedError
 
-    async def _built(self) -> AnyDestination:
-        if self._destination is None:
-            self._destination = await self._called(self._build, self.settings)
-        return self._destination
-
-    async def _called(self, function: Callable[..., T], *args: Any, **named: Any) -> T:
-        """Call the destination in its thread; log it if that takes longer than it may.
-
-        Raises:
-            DeliveryError: It failed. An error of its code is one too, for it must not end what others are sent.
-
-        """
-        self._is_busy = True
-        try:
-            call = self._worker.begin(function, *args, **named)
-            limit_s = self.settings.timeout_us / SECOND_US + _GRACE_S
-            await asyncio.wait({call}, timeout=limit_s)
-            if not call.done():
-                self.failing = f"no response for {limit_s:g} s"
-                _log.error("destination hangs", destination=self.name, seconds=limit_s)
-            return await call
-        except DeliveryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - see above
-            raise unexpected(error) from None
-        finally:
-            self._is_busy = False
+    def _note_hang(self, reason: str) -> None:
+        self.failing = reason
 
     async def _note_failure(self, error: DeliveryError) -> None:
         """Record a failure; log it unless the attempt before failed for the same reason."""
@@ -206,8 +145,7 @@ class Courier:
             )
         self.failing = reason
         await self._account.call(
-            self._ledger.note_failed,
-            self.name,
+            self._outbox.note_failed,
             self._message,
             reason,
             self._clock.now(),
@@ -220,14 +158,17 @@ class Courier:
         _log.error(
             "destination gone, disabled until its configuration changes", destination=self.name, reason=self.gone
         )
-        await self._account.call(self._ledger.note_gone, self.name, self._message, self.gone, self._clock.now())
+        await self._account.call(self._outbox.note_gone, self._message, self.gone, self._clock.now())
 
     async def _note_reached(self) -> None:
-        """Record that the destination took something that is no message: the ledger lists it as failing no more."""
+        """Record a success that no message is recorded for, such as a ping.
+
+        The ledger is written only if the attempt before failed, because this happens at each evaluation.
+        """
         was_failing = bool(self.failing)
         self._note_success()
         if was_failing:
-            await self._account.call(self._ledger.note_reached, self.name, self._clock.now())
+            await self._account.call(self._outbox.note_reached, self._clock.now())
 
     def _note_success(self, taken: int = 1) -> None:
         self.calls["taken"] += taken
@@ -235,10 +176,3 @@ class Courier:
         if self.failing:
             _log.info("destination reached again", destination=self.name)
         self.failing, self.last_success_at = "", self._clock.now()
-
-
-def unexpected(error: Exception) -> DeliveryError:
-    """Return an error of a destination's code as a failed delivery; without its words, which may hold a secret."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    reason = f"{type(error).__name__} in {frame.name}, line {frame.lineno} of {frame.filename}"
-    return DeliveryError(f"unexpected error: {reason}", is_response_lost=True)

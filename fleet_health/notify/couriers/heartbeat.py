@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fleet_health.notify.couriers.courier import Courier
 from fleet_health.notify.destination import Heartbeat
@@ -12,20 +12,17 @@ if TYPE_CHECKING:
 
 
 class HeartbeatCourier(Courier):
-    """Pings after each evaluation; of several that wait, after the latest."""
+    """Pings after each evaluation; if several came meanwhile, only after the latest."""
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        """Take what every courier does."""
-        super().__init__(*args, **named)
-        self._pinged_at: Instant | None = None
+    _pinged_at: Instant | None = None
 
     async def _send(self) -> float | None:
         latest = self.latest
         if latest is None or latest.at == self._pinged_at:
             return None
-        destination = await self._built()
-        assert isinstance(destination, Heartbeat)  # noqa: S101 - who makes couriers has looked
-        await self._called(destination.ping, latest.summary, is_well=latest.is_well)
+        destination = await self._caller.destination()
+        assert isinstance(destination, Heartbeat)  # noqa: S101 - its type has this courier
+        await self._caller.call(destination.ping, latest.summary, is_well=latest.is_well)
         self._pinged_at = latest.at
         await self._note_reached()
         return 0.0

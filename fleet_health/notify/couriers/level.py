@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.couriers.courier import Courier
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleet_health.model.instant import Instant
-    from fleet_health.notify.couriers.courier import Evaluated
+    from fleet_health.notify.couriers.evaluated import Evaluated
     from fleet_health.notify.documents import Incident
     from fleet_health.notify.message import Notification
 
@@ -30,45 +30,41 @@ ENDED_FOR_US = 900 * SECOND_US
 class LevelCourier(Courier):
     """Sends the whole set of what stands: at each evaluation, and again before it expires."""
 
-    def __init__(self, *args: Any, **named: Any) -> None:
-        """Take what every courier does."""
-        super().__init__(*args, **named)
-        self._held: Evaluated | None = None
-        self._hold_at = 0.0
+    _held: Evaluated | None = None
+    """The evaluation that was sent last."""
+    _hold_at = 0.0
+    """When the same set is sent again, by the monotonic clock."""
 
     async def _send(self) -> float | None:
         latest = self.latest
         wait_s = self._hold_at - self._clock.monotonic()
         if latest is None or (latest is self._held and wait_s > 0):
             return None if latest is None else wait_s
-        destination = await self._built()
-        assert isinstance(destination, LevelDestination)  # noqa: S101 - who makes couriers has looked
+        destination = await self._caller.destination()
+        assert isinstance(destination, LevelDestination)  # noqa: S101 - its type has this courier
         now = self._clock.now()
         holds_for_us = max(HOLDS_FOR_US, HOLDS_FOR_TICKS * latest.tick_us)
         standing, ended, waiting = await self._account.call(self._set, latest.incidents, now)
-        delivered = await self._called(destination.hold, standing, ended, now + holds_for_us)
+        delivered = await self._caller.call(destination.hold, standing, ended, now + holds_for_us)
         self._held, self._hold_at = latest, self._clock.monotonic() + HOLD_EVERY_S
         await self._note_reached()
         if waiting:
             message = Message(key_of(self.name, waiting), tuple(waiting))
-            await self._account.call(self._ledger.note_held, self.name, message, delivered, now)
+            await self._account.call(self._outbox.note_held, message, delivered, now)
         return 0.0
 
     def _set(
         self, incidents: Sequence[Incident], now: Instant
     ) -> tuple[list[Notification], list[Notification], list[Notification]]:
         """Return what stands, what has ended, and which of these wait to be sent."""
-        waiting = [one.notification for one in self._ledger.waiting(self.name)]
-        known = self._ledger.entries(self.name)
+        waiting = [one.notification for one in self._outbox.waiting()]
+        entries = self._outbox.entries()
         standing = [
             notification(one, Kind.OPENING, one.first_notified_at)
             for one in incidents
-            if is_opened(known.get(one.id, ()))
+            if is_opened(entries.get(one.id, ()))
         ]
-        ended = [one for one in waiting if one.kind.is_closing]
-        for kind in Kind:
-            if kind.is_closing:
-                ended += self._ledger.settled(self.name, kind, now - ENDED_FOR_US)
+        ended = [one for one in waiting if one.kind.is_closing] + self._outbox.closings_since(now - ENDED_FOR_US)
         # What has vanished from the daemon's list cannot be held, but it was to be sent once.
         stands = {one.incident for one in standing}
         standing += [one for one in waiting if one.kind is Kind.OPENING and one.incident not in stands]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fleet_health.model.instant import SECOND_US
-from fleet_health.notify.couriers.courier import Courier, unexpected
+from fleet_health.notify.couriers.caller import unexpected
+from fleet_health.notify.couriers.courier import Courier
 from fleet_health.notify.destination import DeliveryError, Destination, RefusedMessageError
 from fleet_health.notify.grouping import next_turn
 
@@ -48,9 +49,9 @@ class MessageCourier(Courier):
     """Sends messages, one after the other."""
 
     async def _send(self) -> float | None:
-        destination = await self._built()
-        assert isinstance(destination, Destination)  # noqa: S101 - who makes couriers has looked
-        sent = await self._called(self._send_some, destination)
+        destination = await self._caller.destination()
+        assert isinstance(destination, Destination)  # noqa: S101 - its type has this courier
+        sent = await self._caller.call(self._send_some, destination)
         self._message = sent.message
         if sent.taken:
             self._note_success(sent.taken)
@@ -71,23 +72,23 @@ class MessageCourier(Courier):
             reason=reason,
             notifications=len(message.notifications),
         )
-        await self._account.call(self._ledger.note_refused, self.name, message, reason, self._clock.now())
+        await self._account.call(self._outbox.note_refused, message, reason, self._clock.now())
 
     def _send_some(self, destination: Destination) -> _Sent:
-        """Send what waits for a while, in the destination's thread: a thousand messages do not change hands each.
+        """Send what waits, for a while. Each response is recorded before the next message is sent.
 
-        Each response is recorded before the next message is sent.
+        This runs in the destination's thread, so that no message of a thousand has to wait for the event loop.
         """
         ends_at, taken = self._clock.monotonic() + _BATCH_S, 0
-        answered: tuple[Message, Delivered] | None = None
+        last: tuple[Message, Delivered] | None = None
         while True:
-            is_enough = answered is not None and (self._is_ending or self._clock.monotonic() > ends_at)
-            step = partial(self._record_and_begin, answered, destination, is_enough=is_enough)
-            message, wait_s = self._ledger.together(step)
+            is_enough = last is not None and (self._is_ending or self._clock.monotonic() > ends_at)
+            step = partial(self._record_and_begin, last, destination, is_enough=is_enough)
+            message, wait_s = self._outbox.together(step)
             if message is None:
                 return _Sent(taken, wait_s)
             try:
-                answered = message, destination.send(message)
+                last = message, destination.send(message)
             except DeliveryError as error:
                 return _Sent(taken, 0.0, message, error)
             except Exception as error:  # noqa: BLE001 - its code must not end what others are sent
@@ -95,22 +96,22 @@ class MessageCourier(Courier):
             taken += 1
 
     def _record_and_begin(
-        self, answered: tuple[Message, Delivered] | None, destination: Destination, *, is_enough: bool
+        self, last: tuple[Message, Delivered] | None, destination: Destination, *, is_enough: bool
     ) -> tuple[Message | None, float | None]:
-        """Record a response, and begin the next message unless it is enough: both in one write to the disk."""
-        if answered is not None:
-            self._ledger.note_delivered(self.name, *answered, self._clock.now())
+        """Record that the last message was taken, and begin the next one unless it is enough: with one write."""
+        if last is not None:
+            self._outbox.note_delivered(*last, self._clock.now())
         return (None, 0.0) if is_enough else self._next(takes_groups=destination.takes_groups)
 
     def _next(self, *, takes_groups: bool) -> tuple[Message | None, float | None]:
         """Return the next message, recorded as being sent; or after how many seconds to look again."""
-        ledger, settings, now = self._ledger, self.settings, self._clock.now()
-        if (message := ledger.unfinished(self.name)) is not None:
+        outbox, settings, now = self._outbox, self.settings, self._clock.now()
+        if (message := outbox.unfinished()) is not None:
             return message, 0.0
-        waiting = ledger.waiting(self.name, -1 if takes_groups else _FEW)
-        sent_at = ledger.sent_since(self.name, now - settings.rate_limit[1]) if waiting and settings.rate_limit else ()
+        waiting = outbox.waiting(-1 if takes_groups else _FEW)
+        sent_at = outbox.sent_since(now - settings.rate_limit[1]) if waiting and settings.rate_limit else ()
         turn = next_turn(waiting, sent_at, settings, now, takes_groups=takes_groups)
         if turn.message is None:
             return None, None if turn.at is None else max(0.01, (turn.at - now) / SECOND_US)
-        ledger.begin(self.name, turn.message, now)
+        outbox.begin(turn.message, now)
         return turn.message, 0.0

@@ -289,7 +289,7 @@ class Store:
                 marks = ", ".join("?" * len(columns))
                 for row in _readable_rows(connection, table, columns):
                     with suppress(sqlite3.Error):
-                        target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608 - ours
+                        target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
 
     def _write_whole(self, path: Path) -> None:
         """Write all that is there into a file beside, which appears as a whole or not at all."""
@@ -341,7 +341,7 @@ def _readable_rows(connection: sqlite3.Connection, table: str, columns: Sequence
     if set(columns) != known:
         return
     for order in ("ASC", "DESC"):
-        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608 - ours
+        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED ORDER BY rowid {order}"
         try:
             yield from connection.execute(query)
         except (sqlite3.Error, UnicodeDecodeError):
