@@ -75,11 +75,14 @@ class ConfigError(FleetHealthError):
 
 
 class SourceUnavailable(FleetHealthError):  # noqa: N818 - it names a temporary state, not a mistake
-    """A source cannot be read now. The service retries; `str()` says what is wrong and how to fix it."""
+    """A source cannot be read now. The service retries.
+
+    `str()` says what is wrong, and how the person who ran a command can fix it.
+    """
 
     @property
-    def by_hand(self) -> str:
-        """What is wrong, and how the person who ran a command can fix it."""
+    def of_service(self) -> str:
+        """What is wrong, and how it can be fixed if the service found it."""
         return str(self)
 
 
@@ -92,7 +95,7 @@ class SourceRefused(SourceUnavailable):
 
 
 class SourceForbidden(SourceRefused):
-    """The source exists, but this user may not read it. `str()` says what the user of the service lacks."""
+    """The source exists, but this user may not read it."""
 
     def __init__(self, place: str, *, service: str, person: str) -> None:
         """Report that a place cannot be read.
@@ -103,13 +106,13 @@ class SourceForbidden(SourceRefused):
             person: What a person who ran a command can do.
 
         """
-        super().__init__(f"{place}: permission denied; {service}")
-        self._by_hand = f"{place}: permission denied; {person}"
+        super().__init__(f"{place}: permission denied; {person}")
+        self._of_service = f"{place}: permission denied; {service}"
 
     @property
-    def by_hand(self) -> str:
-        """What is wrong, and how the person who ran a command can fix it."""
-        return self._by_hand
+    def of_service(self) -> str:
+        """What is wrong, and what the user of the service lacks."""
+        return self._of_service
 
 
 class SourceFailing(SourceUnavailable):

@@ -145,7 +145,7 @@ def breadth_problem(glob: str, length_us: int, hosts: Iterable[str]) -> str:
     if length_us <= WIDE_LONGEST_US or is_plain(glob):
         return ""
     if literal_length(glob) == 0:
-        matched = "may match every host, for it spells out no character"
+        matched = "has no literal character and may match every host"
     else:
         globs, names = HostGlobs((glob,)), list(hosts)
         count = sum(globs.matches(host) for host in names)

@@ -16,6 +16,7 @@ from fleet_health.cli.commands import SUMMARIES
 TYPE_CHECKING = False  # typing takes a tenth of the time that `--help` takes
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import NoReturn
 
     from fleet_health.cli.options import Subparsers
 
@@ -32,16 +33,17 @@ def run_command(arguments: list[str]) -> int:
     # command called is all we import, and none to list them.
     named = [command for command in SUMMARIES if arguments[:1] == [command]]
     _have_streams()
+    parser = build_parser(named) if named else _outline()
     try:
-        if not named:
-            _outline().parse_args(arguments)
-        options = build_parser(named or SUMMARIES).parse_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            _refuse(parser, arguments, unknown)
     except SystemExit as stopped:
         if "--nagios" in arguments and stopped.code == _EXIT_USAGE:  # which would be critical, and there is no line
             print("FLEET UNKNOWN - wrong arguments; see `fleet-health status --help`")  # noqa: T201
             return _EXIT_NAGIOS_UNKNOWN
-        if not named and stopped.code == _EXIT_USAGE:
-            _suggest(arguments)
+        if stopped.code == _EXIT_USAGE:
+            _suggest(parser, arguments)
         raise
     try:
         status: int = options.command(options)
@@ -60,13 +62,19 @@ def run_command(arguments: list[str]) -> int:
     return status
 
 
-def _suggest(arguments: list[str]) -> None:
-    """Print the command that is nearest to an unknown name."""
-    from difflib import get_close_matches  # noqa: PLC0415 - see above
+def _refuse(parser: argparse.ArgumentParser, arguments: list[str], unknown: list[str]) -> NoReturn:
+    """End with the usage of the command that was called, and not of the whole program, as argparse does it."""
+    from fleet_health.cli.near_words import called  # noqa: PLC0415 - see above
 
-    word = next((one for one in arguments if not one.startswith("-")), "")
-    if word not in SUMMARIES and (close := get_close_matches(word, SUMMARIES, n=1)):
-        print(f"did you mean `fleet-health {close[0]}`?", file=sys.stderr)  # noqa: T201
+    called(parser, arguments).error(f"unrecognized arguments: {' '.join(unknown)}")
+
+
+def _suggest(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """Print what is nearest to an unknown word."""
+    from fleet_health.cli.near_words import nearest  # noqa: PLC0415 - see above
+
+    if found := nearest(parser, arguments):
+        print(f"did you mean `{found}`?", file=sys.stderr)  # noqa: T201
 
 
 def _have_streams() -> None:

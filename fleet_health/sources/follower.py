@@ -152,7 +152,7 @@ class Follower(ABC):
         self._backoff.reset()
 
     async def _lose(self, error: SourceUnavailable) -> None:
-        state, phase, reason = self.state, _PHASES[type(error)], str(error)
+        state, phase, reason = self.state, _PHASES[type(error)], error.of_service
         if (state.phase, state.reason) != (phase, reason):
             _log.warning("source not available", source=state.name, state=str(phase), reason=reason)
         state.phase, state.reason = phase, reason

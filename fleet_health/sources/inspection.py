@@ -52,13 +52,13 @@ def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
             problems += look
         except SourceUnavailable as error:
             errors.append(error)
-    of_service = (*problems, *map(str, errors))
+    of_service = (*problems, *(error.of_service for error in errors))
     if len(errors) > 1 and all(isinstance(error, SourceMissing) for error in errors):
         note = "neither the index nor the journal is on this machine: only the file was checked"
         return Inspection(notes=(note,), of_service=of_service)
     forbidden = [error for error in errors if isinstance(error, SourceForbidden)]
-    problems += [error.by_hand for error in errors if error not in forbidden]
-    return Inspection(tuple(problems), tuple(f"not checked: {error.by_hand}" for error in forbidden), of_service)
+    problems += [str(error) for error in errors if error not in forbidden]
+    return Inspection(tuple(problems), tuple(f"not checked: {error}" for error in forbidden), of_service)
 
 
 def _problems_of_index(settings: IndexSettings, rows: list[Instant], now: Instant) -> Iterator[str]:

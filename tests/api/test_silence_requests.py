@@ -79,7 +79,7 @@ async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceR
             {"for_s": 86_401},
             "pi-\\* matches 2 of 3 known hosts, and no alert of them .* more than a day; ask with --all",
         ),
-        ({"for_s": 86_401, "hosts": "[!_]*"}, "may match every host, for it spells out no character.*; ask with --all"),
+        ({"for_s": 86_401, "hosts": "[!_]*"}, "has no literal character and may match every host.*; ask with --all"),
         ({"for_s": 86_401, "hosts": "[!_]*", "is_trial": True}, "ask with --all"),
         ({"ends_at_wall": in_hours(2)}, "expected `for_s` or `ends_at_wall`, found both"),
         ({"for_s": None, "ends_at_wall": "tomorrow"}, "expected `ends_at_wall` to be a time with its offset"),

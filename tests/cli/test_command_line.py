@@ -147,15 +147,38 @@ def test_letters_that_a_terminal_has_not_are_escaped(encoding: str, shown: str, 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
-    [(["statsu"], "did you mean `fleet-health status`?\n"), (["xyzzy"], ""), ([], "")],
+    [
+        (["statsu"], "did you mean `fleet-health status`?\n"),
+        (["version"], "did you mean `--version`?\n"),
+        (["--verson"], "did you mean `--version`?\n"),
+        (["notify", "stats"], "did you mean `fleet-health notify status`?\n"),
+        (["config", "shw"], "did you mean `fleet-health config show`?\n"),
+        (["status", "--jsn"], "did you mean `--json`?\n"),
+        (["reload", "--dryrun=yes"], "did you mean `--dry-run`?\n"),
+        (["status", "--state", "firng"], "did you mean `firing`?\n"),
+        (["status", "statsu", "--frobnicate"], ""),
+        (["xyzzy"], ""),
+        ([], ""),
+    ],
 )
-def test_a_mistyped_command_is_recognized(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Behind the list of all of them."""
+def test_a_mistyped_word_is_recognized(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A command, an action, an option, or a choice of one; behind the usage of the command that was called."""
     with pytest.raises(SystemExit) as stopped:
         run_command_line(arguments)
 
     assert stopped.value.code == 2
-    assert capsys.readouterr().err.partition("\nfleet-health: error: ")[2].partition("\n")[2] == hint
+    assert capsys.readouterr().err.partition(": error: ")[2].partition("\n")[2] == hint
+
+
+def test_a_wrong_argument_shows_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not that of the whole program. States are listed as they are typed."""
+    for arguments in (["notify", "history", "--frobnicate"], ["status", "--state=x"]):
+        with pytest.raises(SystemExit):
+            run_command_line(arguments)
+
+    history, status = capsys.readouterr().err.split("unrecognized arguments: --frobnicate\n")
+    assert history.startswith("usage: fleet-health notify history ")
+    assert "(choose from 'firing', 'unconfirmed', 'unknown', " in status
 
 
 @pytest.mark.parametrize("action", ["status", "history", "test"])

@@ -123,7 +123,7 @@ async def test_an_input_that_is_away_says_why_and_since_when(
     await one.poll()
 
     assert since is not None
-    assert (away, one.let_go) == ((phase, str(error), since), 2 * let_go)
+    assert (away, one.let_go) == ((phase, error.of_service, since), 2 * let_go)
     assert one.state.seen_until is not None
     assert one.state.seen_until > since
     assert progress == [phase, phase, Phase.FOLLOWING]

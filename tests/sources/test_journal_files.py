@@ -110,11 +110,11 @@ def test_whoever_may_not_read_a_file_learns_how_to(tmp_path: Path) -> None:
     """A person by the name that the command needs, or by the number where there is no name."""
     problem = no_permission(tmp_path / "system.journal")
 
-    assert f"usermod -aG systemd-journal {pwd.getpwuid(os.geteuid()).pw_name}`" in problem.by_hand
+    assert f"usermod -aG systemd-journal {pwd.getpwuid(os.geteuid()).pw_name}`" in str(problem)
 
 
 def test_a_user_without_a_name_is_named_by_the_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container."""
     monkeypatch.setattr(os, "geteuid", lambda: 4_000_000_001)
 
-    assert "systemd-journal 4000000001`" in no_permission(tmp_path).by_hand
+    assert "systemd-journal 4000000001`" in str(no_permission(tmp_path))

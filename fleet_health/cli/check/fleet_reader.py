@@ -208,8 +208,8 @@ class FleetReader:
         try:
             journal = read_journal(receiver.journal, begins.compared, until, take_in, states_since)
         except SourceUnavailable as error:
-            _log.warning("journal not readable, only silent evaluated", source=source, reason=error.by_hand)
-            fleet.coverage += (Coverage(source, unseen_since=now, reason=error.by_hand),)
+            _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
+            fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
             return
         fleet.skips = joined(fleet.skips, journal.skips)
         # One check cannot know for how long there has been no entry of the unit.

@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         reader.read_indexes()
     except SourceUnavailable as error:
-        print(f"the index cannot be read: {error.by_hand}", file=sys.stderr)  # noqa: T201
+        print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     reader.read_journals()
     fleet, newest = reader.fleet, reader.newest

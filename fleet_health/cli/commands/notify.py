@@ -179,7 +179,9 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
     try:
         is_there = (directory / FILE).exists()
     except OSError as wrong:
-        raise NoAnswerError(f"{_not_running(error)}\n{directory}: {wrong.strerror}") from wrong
+        raise NoAnswerError(
+            f"{_not_running(error)}; the ledger cannot be read either: {directory}: {wrong.strerror}"
+        ) from wrong
     if not is_there:
         raise NoAnswerError(_not_running(error))
     become_owner_of(directory)

@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             for message in _lines(options.file):
                 report.add(message)
     except (SourceUnavailable, OSError) as error:
-        reason = f"{options.file}: {error.strerror or error}" if isinstance(error, OSError) else error.by_hand
+        reason = f"{options.file}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         print(printable(reason), file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
     report.finish()

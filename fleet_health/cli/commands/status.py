@@ -55,7 +55,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "hosts", nargs="*", type=host_glob, metavar="HOST-GLOB", help="only the hosts that match (`*`, `?`, `[…]`)"
     )
     parser.add_argument(
-        "--state", action="append", choices=STATES, metavar="S", help=f"only hosts in a state: {', '.join(STATES)}"
+        "--state",
+        action="append",
+        choices=[*map(str, STATES)],
+        metavar="S",
+        help=f"only hosts in a state: {', '.join(STATES)}",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="at most N hosts")
     form = parser.add_mutually_exclusive_group()

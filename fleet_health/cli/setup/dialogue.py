@@ -90,9 +90,7 @@ def _found(options: argparse.Namespace) -> tuple[str, list[Choice]]:
         _say("Looking at who logs in the journal …")
         result = search(replace(load(None).receivers[0].journal, directory=directory), clock.now() - options.since)
     except SourceUnavailable as error:
-        raise _EndError(
-            f"{error}\nsetup reads the journal: run it as root, or as a member of the group systemd-journal."
-        ) from error
+        raise _EndError(str(error)) from error
     if not result.found:
         raise _EndError("\n".join(_nothing_found(result)), _EXIT_NOT_WRITTEN)
     _say(*_candidates(result))
