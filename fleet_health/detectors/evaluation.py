@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.spec import Lookback, SlowToEnd, SlowToFind
+from fleet_health.model import eviction
+from fleet_health.model.absence import pauses_of
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def evaluate(
         {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
         forgotten=frozenset(forgotten),
         unproved=unproved,
-        pauses=fleet.pauses(EVERY_HOST, now),
+        pauses=pauses_of(fleet, EVERY_HOST, now),
         undecided=frozenset(undecided),
         proofs=proofs,
     )
@@ -190,4 +192,4 @@ def lookback_of(detectors: Sequence[Detector]) -> Lookback:
 
 def evict(fleet: Fleet, lookback: Lookback, now: Instant) -> dict[str, Instant]:
     """Forget what no evaluation from `now` on needs. Return the hosts that are gone, with their last uploads."""
-    return fleet.standing_still().evict(now - lookback.uploads_us, now - lookback.traffic_us, now)
+    return eviction.evict(fleet.standing_still(), now - lookback.uploads_us, now - lookback.traffic_us, now)

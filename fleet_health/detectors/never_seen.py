@@ -18,6 +18,7 @@ from fleet_health.detectors.spec import (
     Sign,
     Subject,
 )
+from fleet_health.model.absence import absence_us
 from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.instant import describe
 
@@ -109,7 +110,7 @@ class NeverSeen(Rule):
     def _absence_us(self, fleet: Fleet, host: str, now: Instant) -> int:
         """Return for how long it could have uploaded and did not, in microseconds, since uploads are known."""
         since = max(now - self._lookback_us - self._limits.of(host).grace_us, fleet.known_since)
-        return fleet.absence_us(host, since, now)
+        return absence_us(fleet, host, since, now)
 
     def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
         """Return each expected name that is unknown, and each expected glob that no known host matches."""

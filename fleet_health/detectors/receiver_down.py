@@ -20,6 +20,7 @@ from fleet_health.detectors.spec import (
     are_met,
 )
 from fleet_health.detectors.wording import how_long_ago
+from fleet_health.model.absence import absence_us, counted_us
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.pauses import passed_us
 from fleet_health.model.subject import EVERY_HOST
@@ -330,7 +331,7 @@ class ReceiverDown(Rule):
     def _is_consequence(self, fleet: Fleet, host: str, last_at: Instant, gone_at: Instant) -> bool:
         """Return whether a host was not silent yet when the receiver went down, in time in which it could upload."""
         after_us = self._silent_limits.of(host).of(fleet, host)
-        return gone_at - last_at <= after_us or fleet.absence_us(host, last_at, gone_at) <= after_us
+        return gone_at - last_at <= after_us or absence_us(fleet, host, last_at, gone_at) <= after_us
 
     @property
     def _shortest_us(self) -> int:
@@ -377,7 +378,7 @@ class ReceiverDown(Rule):
         """Return each host that uploaded within its lookback, with its last upload and its limits."""
         for host, last_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
-            if fleet.counted_us(host, last_at, now) <= limits.lookback_us:
+            if counted_us(fleet, host, last_at, now) <= limits.lookback_us:
                 yield host, last_at, limits
 
     def _usual_us(self, fleet: Fleet, now: Instant) -> int:
@@ -402,7 +403,7 @@ class ReceiverDown(Rule):
         if row_at is not None and passed_us(fleet.skips, row_at, now) <= self._shortest_us:
             return False
         newest_at = fleet.newest_accepted_at()
-        return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > self._usual_us(fleet, now)
+        return newest_at is not None and absence_us(fleet, EVERY_HOST, newest_at, now) > self._usual_us(fleet, now)
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count silent hosts that were not even refused recently, and all hosts that show whether the receiver works.

@@ -22,6 +22,7 @@ from fleet_health.detectors.spec import (
     Subject,
 )
 from fleet_health.detectors.wording import how_long_ago
+from fleet_health.model.absence import absence_us, counted_us, pauses_of
 from fleet_health.model.instant import HOUR_US, describe, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.rhythm import KEPT_US
@@ -115,7 +116,7 @@ class SilentLimits:
 
         After each stop of the receiver a host gets `after_us` again, not its whole own limit, which may be a day.
         """
-        return self.left_us(fleet, host, last_at, now) < 0 and fleet.absence_us(host, last_at, now) > self.after_us
+        return self.left_us(fleet, host, last_at, now) < 0 and absence_us(fleet, host, last_at, now) > self.after_us
 
     def left_us(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> int:
         """Return how much is left of a host's own limit if no pause comes; negative if nothing is.
@@ -124,10 +125,10 @@ class SilentLimits:
         host could upload is given its limit anew.
         """
         if self.expected is not None:
-            return self.expected.due_by(last_at, fleet.pauses(host, now)) - now
+            return self.expected.due_by(last_at, pauses_of(fleet, host, now)) - now
         if (limit_us := self.of(fleet, host)) == self.after_us:
             return -1
-        return limit_us - fleet.counted_us(host, fleet.limit_counted_from(host, last_at), now)
+        return limit_us - counted_us(fleet, host, fleet.limit_counted_from(host, last_at), now)
 
     def watched_us(self, limit_us: int) -> int:
         """Return for how long a host with a limit is watched after its last upload, without pauses."""
@@ -291,7 +292,7 @@ class Silent(Rule):
                 quiet,
                 f"no longer ago than {describe(watched_us)}",
                 "detectors.silent.lookback",
-                last_at is not None and fleet.counted_us(host, last_at, now) <= watched_us,
+                last_at is not None and counted_us(fleet, host, last_at, now) <= watched_us,
             ),
         )
 
@@ -314,7 +315,7 @@ class Silent(Rule):
         limits, last_at = self._limits.of(host), fleet.accepted_at(host)
         if last_at is None or limits.is_exceeded(fleet, host, last_at, now):
             return None
-        pause = latest_before(fleet.pauses(host, now), now)
+        pause = latest_before(pauses_of(fleet, host, now), now)
         counted_from = last_at if pause is None else max(last_at, pause.until)
         left_us = limits.after_us - passed_us(fleet.skips, counted_from, now)
         return now + max(left_us, limits.left_us(fleet, host, last_at, now))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.model.absence import absence_us, pauses_of
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
 
@@ -29,12 +30,12 @@ def how_long_ago(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str
 
     For example `3 h 2 min ago, of which 2 min count: the receiver started at 2026-11-23T18:53:00+00:00`.
     """
-    age_us, absence_us = passed_us(fleet.skips, last_at, now), fleet.absence_us(host, last_at, now)
-    pause = latest_before(fleet.pauses(host, now), now)
+    age_us, absent_us = passed_us(fleet.skips, last_at, now), absence_us(fleet, host, last_at, now)
+    pause = latest_before(pauses_of(fleet, host, now), now)
     words = f"{describe(max(0, age_us))} ago"
-    if pause is None or pause.until <= last_at or absence_us >= age_us:
+    if pause is None or pause.until <= last_at or absent_us >= age_us:
         return words
-    return f"{words}, of which {describe(absence_us)} count: {pause.reason} at {isoformat(pause.until)}"
+    return f"{words}, of which {describe(absent_us)} count: {pause.reason} at {isoformat(pause.until)}"
 
 
 def name_hosts(hosts: Collection[str]) -> str:

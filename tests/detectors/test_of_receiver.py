@@ -9,6 +9,7 @@ import pytest
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import evaluate
 from fleet_health.model.coverage import Coverage
+from fleet_health.model.eviction import evict
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.observation import Response, UnitState, Upload
@@ -96,7 +97,7 @@ def test_what_is_forgotten_is_forgotten_of_each(fleet: Fleet, now: Instant) -> N
     """A host is gone when its last upload to any receiver is too long ago."""
     fleet.record_uploads("a", [Upload("moved", now - 50), Upload("gone", now - 50)])
     fleet.record_uploads("b", [Upload("moved", now)])
-    gone = fleet.evict(uploads_before=now - 10, traffic_before=now - 10, now=now)
+    gone = evict(fleet, uploads_before=now - 10, traffic_before=now - 10, now=now)
 
     assert gone == {"gone": now - 50}
     assert list(fleet.of("a").uploads.items()) == []

@@ -9,6 +9,7 @@ import pytest
 
 from fleet_health.alerting.rules import Rules
 from fleet_health.config.values import upload_schedule
+from fleet_health.detectors import silent
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.silent import Silent, SilentLimits
@@ -245,8 +246,8 @@ def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
     found = []
     for ended_ago in (AFTER_US, AFTER_US + 1):
         stop = Pause(now - ended_ago - HOUR_US, now - ended_ago, "started")
-        monkeypatch.setattr(type(fleet), "pauses", lambda *_, stop=stop: (stop,))
-        monkeypatch.setattr(type(fleet), "absence_us", lambda *_, ended_ago=ended_ago: ended_ago)
+        monkeypatch.setattr(silent, "pauses_of", lambda *_, stop=stop: (stop,))
+        monkeypatch.setattr(silent, "absence_us", lambda *_, ended_ago=ended_ago: ended_ago)
         found.append(bool(list(detector.find(fleet, now))))
 
     assert found == [False, True]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet_health.model.absence import absence_us, pauses_of
 from fleet_health.model.cadence import Cadence
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
@@ -231,7 +232,7 @@ def test_a_stop_excuses_absence_only_if_a_start_would_have_been_seen(
     gaps = () if gap is None else (Gap(now - gap[0], now - gap[1], "lost"),)
     fleet.coverage = (Coverage("journal", gaps=gaps),)
 
-    assert fleet.absence_us("a", now - HOUR_US, now) == counted_us
+    assert absence_us(fleet, "a", now - HOUR_US, now) == counted_us
 
 
 def test_a_unit_of_which_nothing_is_known_excuses_nobody(fleet_of: Callable[..., Fleet], now: int) -> None:
@@ -239,7 +240,7 @@ def test_a_unit_of_which_nothing_is_known_excuses_nobody(fleet_of: Callable[...,
     fleet = fleet_of(uploads=[("a", HOUR_US)])
     fleet.coverage = (Coverage("journal"),)
 
-    assert fleet.absence_us("a", now - HOUR_US, now) == HOUR_US
+    assert absence_us(fleet, "a", now - HOUR_US, now) == HOUR_US
 
 
 def test_a_stranger_that_is_no_longer_protected_is_known_as_well_as_before(
@@ -351,7 +352,7 @@ def test_what_a_receiver_still_writes_while_it_stops_does_not_contradict_that(
     fleet.record_traffic("", [UnitState(stopped_at, is_running=False), Response("a", stopped_at + later_us, 503)])
     fleet.coverage = (Coverage("journal"),)
 
-    pauses = fleet.pauses("a", 2 * HOUR_US)
+    pauses = pauses_of(fleet, "a", 2 * HOUR_US)
 
     assert [(one.since, one.until) for one in pauses] == [(stopped_at, 2 * HOUR_US)] * is_stopped
 
@@ -392,4 +393,4 @@ def test_a_mute_window_that_never_ends_is_no_pause(length_us: int, *, counts: bo
     fleet = Fleet()
     fleet.mute_windows = [Muted(length_us)]
 
-    assert bool(fleet.pauses("a", LONGEST_MUTE_US)) == counts
+    assert bool(pauses_of(fleet, "a", LONGEST_MUTE_US)) == counts

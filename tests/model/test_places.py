@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fleet_health.model.eviction import evict
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.model.places import LeftOut, Pool, stranger_limit
@@ -163,9 +164,9 @@ def test_an_upload_that_only_the_journal_shows_gives_a_place() -> None:
     fleet.traffic.record([Response("a", 10, 201), *refused("b", "c", "d", at=20)])
 
     assert (fleet.has_uploaded("a"), answered(fleet)) == (True, {"a", "c", "d"})
-    assert fleet.evict(uploads_before=10, traffic_before=11, now=30) == {}
+    assert evict(fleet, uploads_before=10, traffic_before=11, now=30) == {}
     assert (fleet.has_uploaded("a"), fleet.accepted_at("a"), answered(fleet)) == (True, 10, {"c", "d"})
-    assert fleet.evict(uploads_before=11, traffic_before=11, now=31) == {"a": 10}
+    assert evict(fleet, uploads_before=11, traffic_before=11, now=31) == {"a": 10}
     assert (fleet.has_uploaded("a"), fleet.is_seen("a"), list(fleet.hosts())) == (False, False, ["c", "d"])
 
 
