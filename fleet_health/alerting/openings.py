@@ -76,7 +76,7 @@ def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, 
         before = standing.unresolved.pop(pair, None)
         waits_until = resumed_at + policy.absence_us(*pair) if resumed_at > last_at else None
         standing.open[pair] = before or Incident(
-            *pair, last_at, began_at=last_at, sign_at=last_at, waits_until=waits_until
+            *pair, evaluation.at, began_at=last_at, sign_at=last_at, waits_until=waits_until
         )
         for cause in causes:
             cause.inhibits |= {pair}

@@ -56,13 +56,23 @@ class Acknowledged:
     changes: Changes = field(default_factory=Changes)
 
     def tick(
-        self, at: Instant, *found: tuple[str, str], muted: bool = False, over: Iterable[tuple[str, str]] = ()
+        self,
+        at: Instant,
+        *found: tuple[str, str],
+        muted: bool = False,
+        over: Iterable[tuple[str, str]] = (),
+        gone: dict[str, Instant] | None = None,
     ) -> Outcome:
         """Evaluate, and end the silences that have nothing left to wait for."""
         # As the file gives them back, each time.
         silences = Silences(msgspec.json.decode(msgspec.json.encode(self.silences), type=list[Silence]))
         outcome = self.watch.tick(
-            at, *found, over=over, evaluated=EVALUATED, suppressions=suppressions_of(silences, at, muted=muted)
+            at,
+            *found,
+            over=over,
+            gone=gone,
+            evaluated=EVALUATED,
+            suppressions=suppressions_of(silences, at, muted=muted),
         )
         looking = SilenceWatch(self.records)
         self.changes = looking.look(
@@ -124,6 +134,18 @@ def test_a_new_symptom_or_host_is_notified(fleet: Acknowledged) -> None:
     later = fleet.tick(NOON + HOUR_US, SILENT, REFUSED, OTHER)
 
     assert told(later) == [REFUSED, OTHER]
+
+
+def test_a_host_that_went_while_nobody_watched_is_notified(fleet: Acknowledged) -> None:
+    """Its last upload was before the acknowledgement, but its incident opens after that."""
+    fleet.tick(NOON, SILENT)
+    fleet.silences = [acknowledgement("*", until=NOON + 48 * HOUR_US)]
+    back_at, gone_at = NOON + 30 * HOUR_US, NOON - HOUR_US
+    back = fleet.tick(back_at, SILENT, gone={"b": gone_at})
+    opened = fleet.watch.incidents.open[OTHER]
+
+    assert told(back) == [OTHER]
+    assert (opened.opened_at, opened.since) == (back_at, gone_at)
 
 
 def test_a_fault_that_returns_is_notified(fleet: Acknowledged) -> None:

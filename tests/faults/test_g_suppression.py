@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.model.instant import HOUR_US
 from tests.rig.suppressing import end, silence
 from tests.service.test_incidents import kill, open_incidents, outcomes, state_of
 
@@ -63,6 +64,34 @@ def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
     ]
     assert "the host is lost, and nobody was notified of it before" in site.alert_rows()[0]["detail"]
     assert after.status == 1
+
+
+@pytest.mark.fault("G1", rig="service", says="a host dies while fleet-health is down, after an acknowledgement")
+def test_G1_an_acknowledgement_covers_no_host_that_dies_after_it(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """Its last upload was before the acknowledgement, and it is beyond its lookback at the next start."""
+    site.configure()
+    site.begin_journal()
+    site.sync_journal()
+    site.upload("dead", minutes_ago=45)
+    site.upload("dies")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("dead", "silent")], "the alert")
+        asked = ("--until-resolved", "--for", "1h", "--reason", "known", "--config", site.config)
+        acknowledged = run_command("silence", "*", *asked)
+        service.until_evaluated_anew()
+        kill(service)
+    state = state_of(site)
+    state["uploads"]["dies"] -= 30 * HOUR_US
+    (site.directory / "state" / "state.json").write_text(json.dumps(state))
+    site.index.unlink()
+    site.upload("dead", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: ("dies", "silent") in site.alerted(), "the alert")
+
+    assert acknowledged.status == 0
+    assert site.alerted() == [("dead", "silent"), ("dies", "silent")]
 
 
 @pytest.mark.fault("G2", rig="service", says="what was notified recovers in a mute window")
