@@ -157,7 +157,7 @@ async def test_an_error_of_a_destinations_code_is_a_failed_delivery(tmp_path: Pa
     courier = MessageCourier(
         configured("webhook", url="https://example.org"),
         outbox=ledger.outbox("it"),
-        account=account,
+        ledger_thread=account,
         build=lambda _: destination,
         clock=SystemClock(),
     )
@@ -175,7 +175,7 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
     courier = HeartbeatCourier(
         configured("heartbeat", url="https://example.org"),
         outbox=ledger.outbox("it"),
-        account=account,
+        ledger_thread=account,
         build=lambda _: pulse,
         clock=SystemClock(),
     )
@@ -184,7 +184,7 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
     again = HeartbeatCourier(
         configured("heartbeat", url="https://example.org"),
         outbox=ledger.outbox("it"),
-        account=account,
+        ledger_thread=account,
         build=lambda _: pulse,
         clock=SystemClock(),
     )
@@ -208,7 +208,7 @@ async def test_a_level_is_held_until_a_loss_and_from_the_next_alert_on(tmp_path:
 
         await account.call(take)
         courier = LevelCourier(
-            settings, outbox=ledger.outbox("it"), account=account, build=lambda _: level, clock=ManualClock()
+            settings, outbox=ledger.outbox("it"), ledger_thread=account, build=lambda _: level, clock=ManualClock()
         )
         courier.wake(Evaluated(NOON, is_well=True, summary="", incidents=[incident] if incident.is_standing else []))
         await until(courier, lambda: courier.last_success_at is not None)

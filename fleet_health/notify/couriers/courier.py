@@ -37,7 +37,7 @@ class Courier:
         settings: DestinationSettings,
         *,
         outbox: Outbox,
-        account: Worker,
+        ledger_thread: Worker,
         build: Build,
         clock: Clock,
         on_change: Callable[[], object] = lambda: None,
@@ -47,7 +47,7 @@ class Courier:
         Args:
             settings: How the destination is configured.
             outbox: What the ledger has of the destination.
-            account: The thread of the ledger.
+            ledger_thread: The thread of the ledger.
             build: Makes the destination.
             clock: The clocks.
             on_change: Called after each turn: what `notify status` shows of the destination may have changed.
@@ -64,7 +64,7 @@ class Courier:
         """Outcome (`taken`, `failed`, `refused`, `gone`) -> how many calls of the destination have had it."""
         self.latest: Evaluated | None = None
         """The latest evaluation; None before the first."""
-        self._outbox, self._account, self._clock = outbox, account, clock
+        self._outbox, self._ledger_thread, self._clock = outbox, ledger_thread, clock
         self._caller = Caller(settings, build, self._note_hang)
         self._on_change = on_change
         self._retry = Retry(clock)
@@ -144,7 +144,7 @@ class Courier:
                 "notification not delivered", destination=self.name, reason=reason, retry_in_s=round(wait_s, 1)
             )
         self.failing = reason
-        await self._account.call(
+        await self._ledger_thread.call(
             self._outbox.note_failed,
             self._message,
             reason,
@@ -158,7 +158,7 @@ class Courier:
         _log.error(
             "destination gone, disabled until its configuration changes", destination=self.name, reason=self.gone
         )
-        await self._account.call(self._outbox.note_gone, self._message, self.gone, self._clock.now())
+        await self._ledger_thread.call(self._outbox.note_gone, self._message, self.gone, self._clock.now())
 
     async def _note_reached(self) -> None:
         """Record a success that no message is recorded for, such as a ping.
@@ -168,7 +168,7 @@ class Courier:
         was_failing = bool(self.failing)
         self._note_success()
         if was_failing:
-            await self._account.call(self._outbox.note_reached, self._clock.now())
+            await self._ledger_thread.call(self._outbox.note_reached, self._clock.now())
 
     def _note_success(self, taken: int = 1) -> None:
         self.calls["taken"] += taken

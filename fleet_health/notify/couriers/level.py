@@ -44,13 +44,13 @@ class LevelCourier(Courier):
         assert isinstance(destination, LevelDestination)  # noqa: S101 - its type has this courier
         now = self._clock.now()
         holds_for_us = max(HOLDS_FOR_US, HOLDS_FOR_TICKS * latest.tick_us)
-        standing, ended, waiting = await self._account.call(self._set, latest.incidents, now)
+        standing, ended, waiting = await self._ledger_thread.call(self._set, latest.incidents, now)
         delivered = await self._caller.call(destination.hold, standing, ended, now + holds_for_us)
         self._held, self._hold_at = latest, self._clock.monotonic() + HOLD_EVERY_S
         await self._note_reached()
         if waiting:
             message = Message(key_of(self.name, waiting), tuple(waiting))
-            await self._account.call(self._outbox.note_held, message, delivered, now)
+            await self._ledger_thread.call(self._outbox.note_held, message, delivered, now)
         return 0.0
 
     def _set(

@@ -72,7 +72,7 @@ class MessageCourier(Courier):
             reason=reason,
             notifications=len(message.notifications),
         )
-        await self._account.call(self._outbox.note_refused, message, reason, self._clock.now())
+        await self._ledger_thread.call(self._outbox.note_refused, message, reason, self._clock.now())
 
     def _send_some(self, destination: Destination) -> _Sent:
         """Send what waits, for a while. Each response is recorded before the next message is sent.
