@@ -284,17 +284,21 @@ def test_a_line_is_found_again_alone_if_it_is_long_enough(
     assert file.read_on().is_again == is_found
 
 
-def test_before_our_place_nothing_shows_that_a_file_began_anew(path: Path, opened: Callable[..., OpenFile]) -> None:
-    """So it is asked only while nothing has been read of it; and then not without a change."""
-    append(path, b"piece")
+@pytest.mark.parametrize("header", [0, 1, 4_095])
+def test_near_the_begin_nothing_shows_that_a_file_began_anew(
+    header: int, path: Path, opened: Callable[..., OpenFile]
+) -> None:
+    """So it is asked until more has been read than the header that all files may have; and not without a change."""
+    append(path, b"\n" * header + b"piece")
     file = opened()
+    file.read_on()
     before = file.may_have_begun_anew()
     file.read_on()
     file.damage()
     unchanged = file.may_have_begun_anew()
     append(path, b" and more")
     changed = file.may_have_begun_anew()
-    append(path, b"\n")
+    append(path, b"x" * 4_096 + b"\n")
     file.read_on()
     file.damage()
     append(path, b"next\n")

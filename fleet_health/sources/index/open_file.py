@@ -161,9 +161,12 @@ class OpenFile:
         return ""
 
     def may_have_begun_anew(self) -> bool:
-        """Return whether the file changed since the last read at position 0, where a truncation is not visible."""
-        state = self.state()
-        return not self._offset and self._seen is not None and (state.st_size, state.st_mtime_ns) != self._seen
+        """Return whether the file changed since the last read, and may be another one that begins with the same lines.
+
+        At position 0, or behind a header that all files have, a truncation is not visible.
+        """
+        state, is_near_begin = self.state(), self._offset < _HEAD_SIZE
+        return is_near_begin and self._seen is not None and (state.st_size, state.st_mtime_ns) != self._seen
 
     def read_on(self, event: str = "") -> Block:
         """Read whole lines from the read position on."""

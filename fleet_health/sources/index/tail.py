@@ -26,7 +26,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -138,7 +138,7 @@ class Tail:
             return self._open_at_path()
         if self._file.may_have_begun_anew():
             count = len(self._left)
-            self._take_up_rotated()
+            self._take_up_rotated(self._file.place)
             if len(self._left) > count:
                 return Block()
         if damage := self._file.damage():
@@ -155,11 +155,11 @@ class Tail:
             # Opened before the rotated files are listed: if it is rotated in between, it is recognised among them.
             self._file = self._open()
         except SourceMissing:
-            if not self._take_up_rotated(self._last_place):
+            if not self._take_up_rotated(self._last_place, self._last_head):
                 raise
             self._go_on_with_latest()
             return Block(is_end=not self._left and self._file is None)
-        self._take_up_rotated(self._last_place)
+        self._take_up_rotated(self._last_place, self._last_head)
         if (left := self._left_as(self._file.number())) is not None:
             self._file.close()
             self._file = left.file
@@ -228,14 +228,23 @@ class Tail:
             self._miss(left.path, error)
             lines = b""
         self._left.remove(left)
+        if not left.file.is_packed:
+            self._seen[left.file.number()] = _Seen(left.file.head(), left.file.head())
         left.file.close()
         return Block(lines, is_end=True)
 
-    def _take_up_rotated(self, place: Place = _NO_PLACE) -> bool:
+    def _plain_heads(self) -> Iterator[tuple[tuple[int, int], bytes]]:
+        """Yield the number and the present first bytes of each replaced file that may still be appended to."""
+        for left in self._left:
+            if not left.file.is_packed:
+                yield left.file.number(), left.file.head()
+
+    def _take_up_rotated(self, place: Place = _NO_PLACE, last_head: bytes = b"") -> bool:
         """Start reading the files that the path has been rotated to since the last call.
 
         Args:
             place: The read position from which to read a copy of the file that has it.
+            last_head: How the file began that was last at the path, if it is not there any more.
 
         Returns:
             Whether the rotated files include the one that was last at the path; if that is not known, whether there are
@@ -243,7 +252,8 @@ class Tail:
 
         """
         (seen, self._seen), (unread, self.unread) = (self._seen, {}), (self.unread, {})
-        heads = {one.content_head for one in seen.values()} - {b""}
+        seen |= {number: _Seen(head, head) for number, head in self._plain_heads()}
+        heads = {one.content_head for one in seen.values()}
         is_last_there = False
         for path in self._rotated():
             try:
@@ -261,15 +271,15 @@ class Tail:
                 try:
                     content_head = file.content_head()
                     # A mirror may hold the file that was at the path with more rows than that had, and compressed.
-                    may_hold_more = bool(place.offset and self._last_head) and content_head.startswith(self._last_head)
-                    is_known = file.is_packed and not may_hold_more and any(map(content_head.startswith, heads))
+                    may_hold_more = bool(place.offset and last_head) and content_head == last_head
+                    is_known = file.is_packed and not may_hold_more and content_head in heads
                     if file.is_packed and not is_known:
                         file.begin()
                 except UnpackingError as error:
                     self._miss(path, error)
                     file.close()
                     continue
-            is_last_there |= content_head.startswith(self._last_head)
+            is_last_there |= content_head.startswith(last_head)
             if is_known:
                 self._seen[number] = _Seen(head, content_head)
                 self.unread |= {path: unread[path]} if path in unread else {}
@@ -285,7 +295,7 @@ class Tail:
         file = self._file
         if file is None:
             return False
-        is_copy = not file.place.offset and content_head and file.head().startswith(content_head)
+        is_copy = content_head and file.head().startswith(content_head)
         return bool(is_copy) or number == file.number()
 
     def _miss(self, path: Path, error: OSError | SourceRefused) -> None:
