@@ -1,1 +1,1 @@
-"""Incidents from their opening to their end, the notifications about them, and what suppresses those. Pure."""
+"""Incidents from opening to resolution, their notifications, and the suppression of notifications. Pure."""

@@ -1,4 +1,4 @@
-"""Notifications: an alert, or a notice that an incident has ended; and the row of each in `alerts.jsonl`."""
+"""The two kinds of notification, alerts and notices, and their rows in `alerts.jsonl`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RESOLVED = "resolved"
 """The status of an incident that was seen to recover."""
 LOST = "lost"
-"""The status of an incident whose host has shown no sign (if it is silent, no upload) for the whole lookback."""
+"""The status of an incident whose host has shown no sign for the whole lookback (no upload, if it is silent)."""
 
 
 def dedup_key(host: str, symptom: str, at: Instant) -> str:
@@ -26,15 +26,15 @@ def dedup_key(host: str, symptom: str, at: Instant) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A finding at the instant of its evaluation.
+    """The notification that a finding was made.
 
     Attributes:
         finding: The finding.
-        detected_at: The instant.
-        evidence: What else is known about its host; None if it is about no host.
-        command: A command that shows the journal lines about it; empty if there is none.
-        after: When the previous incident of this host and symptom was resolved, if that was in the same hour; else
-            None. Alerts up to then belong to that one.
+        detected_at: The instant of the evaluation that made it.
+        evidence: More facts about its host; None if it is about no single host.
+        command: The command that shows the journal lines about it; empty if there is none.
+        after: When the previous incident of this host and symptom resolved, if that was in the same hour; else None.
+            Rows of the alert log up to then belong to that incident.
         is_repeat: Whether its incident was already notified.
 
     """
@@ -48,15 +48,18 @@ class Alert:
 
     @property
     def dedup_key(self) -> str:
-        """The key of all alerts of the host and symptom in this UTC hour. An incident has one alert an hour."""
+        """The key of the only alert that the host and symptom may have in this UTC hour."""
         return dedup_key(self.finding.host, self.finding.symptom, self.detected_at)
 
     def row(self) -> dict[str, Any]:
-        """Return the alert's row: six keys that programs rely on, and the evidence. Keys may be added, not renamed."""
+        """Return the row of the alert log: six keys that programs rely on, and the evidence.
+
+        Keys may be added, but never renamed.
+        """
         return self._contract() | ({"is_repeat": True} if self.is_repeat else {}) | self.facts()
 
     def facts(self) -> dict[str, Any]:
-        """Return the evidence as keys of the row, without what is unknown."""
+        """Return the evidence as keys of the row, without those whose value is unknown."""
         facts: dict[str, Any] = {}
         if (evidence := self.evidence) is not None:
             instants = {"last_good_wall": evidence.last_good_at, "first_bad_wall": evidence.first_bad_at}
@@ -84,21 +87,21 @@ class Alert:
         }
 
     def line(self) -> str:
-        """Return the alert in one line that is easy to grep."""
+        """Return one line about the alert, for logs."""
         return f"ALERT host={self.finding.host} symptom={self.finding.symptom} {self.finding.detail}"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice that an incident has ended or that its host is lost. Nobody needs to act on it.
+    """The notification that an incident is resolved or that its host is lost. It needs no action.
 
     Attributes:
         status: `RESOLVED` or `LOST`.
         host: The incident's host.
         symptom: Its symptom.
-        began_at: When the fault began, as far as that is known; not when it was first alerted.
+        began_at: When the fault began, as far as known. This may be earlier than its first alert.
         ended_at: When the recovery was first seen; for a lost host, the same as `detected_at`.
-        detected_at: The instant of the evaluation that decided so.
+        detected_at: The instant of the evaluation that made the notice.
 
     """
 
@@ -111,26 +114,26 @@ class Notice:
 
     @property
     def lasted_us(self) -> int:
-        """How long the fault lasted; never negative, even if the clock was set."""
+        """How long the fault lasted, in microseconds; never negative, even if the clock was set."""
         return max(0, self.ended_at - self.began_at)
 
     @property
     def detail(self) -> str:
-        """What happened, in one sentence."""
+        """A sentence that describes what happened."""
         if self.status == LOST:
             return (
-                f"no sign of it for the whole lookback, after {describe(self.lasted_us)} of {self.symptom};"
-                " it is not notified again"
+                f"no sign of the host for the whole lookback, after {describe(self.lasted_us)} of {self.symptom};"
+                " it will not be notified again"
             )
-        return f"it is over, after {describe(self.lasted_us)}"
+        return f"resolved after {describe(self.lasted_us)}"
 
     @property
     def dedup_key(self) -> str:
-        """A key that no alert and no other notice has."""
+        """A key that is unique among alerts and notices."""
         return _key(f"{self.host}|{self.symptom}|{self.status}|{self.detected_at}")
 
     def row(self) -> dict[str, Any]:
-        """Return the notice's row: an alert's keys, `status` and `lasted_s`."""
+        """Return the row of the alert log: the six keys of an alert, `status` and `lasted_s`."""
         return {
             "host": self.host,
             "symptom": self.symptom,
@@ -143,7 +146,7 @@ class Notice:
         }
 
     def line(self) -> str:
-        """Return the notice in one line that is easy to grep."""
+        """Return one line about the notice, for logs."""
         return f"{self.status.upper()} host={self.host} symptom={self.symptom} {self.detail}"
 
 

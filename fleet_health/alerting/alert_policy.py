@@ -1,4 +1,4 @@
-"""When an incident is notified: how often while it lasts, how long it must be over, and when it counts as flapping."""
+"""The alert policy: grace, repeats, the delay of resolutions, flapping, and how long lost hosts are kept."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ _DAY_US = 24 * HOUR_US
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """How incidents are notified.
+    """The settings and limits that decide when incidents are notified, resolved and forgotten.
 
     Attributes:
-        tick_us: The time from one evaluation to the next.
-        repeat: The ages at which an incident is notified again, ascending; the last interval recurs. None for once in
-            each UTC hour.
-        resolve_after_us: For how long an incident must have recovered before it is resolved; None for one tick.
+        tick_us: The interval between evaluations.
+        repeat: The ages at which an incident is notified again, ascending; the last one is also the interval from then
+            on. None for once in each UTC hour.
+        resolve_after_us: How long an incident must have recovered before it resolves; None for one tick.
         flap_limit: An incident that opens more often than this within a day is flapping.
-        flap_quiet_us: It flaps until it has neither opened nor resolved for this long.
-        forget_after_us: For how long a lost host is remembered.
-        most_remembered: How many lost hosts are remembered at most, and of how many incidents the openings.
-        grace_us: Returns for how long an incident of a host and symptom must be open before it is notified.
-        lookback_us: Returns after how long without any sign a host counts as lost.
-        is_one_fault: Returns whether a host that is silent because it is refused has one incident, with its cause.
-        is_fixed: Returns whether a host has the configured limit of silence, and not a learned one.
-        absence_us: Returns how long the host of an incident must be absent to be missed; 0 if absence does not matter.
+        flap_quiet_us: It stops flapping when it has neither opened nor resolved for this long.
+        forget_after_us: How long the incident of a lost host is kept.
+        most_remembered: The largest number of lost incidents, and of incidents whose openings are counted.
+        grace_us: Returns how long an incident of a host and symptom must be open before it is notified.
+        lookback_us: Returns how long a host must have shown no sign to count as lost.
+        is_one_fault: Returns whether the symptoms of one fault of a host, such as refusals and the silence that
+            follows, are notified as one incident.
+        is_fixed: Returns whether the limit of silence of a host is configured rather than learned.
+        absence_us: Returns how long a host must be absent before a symptom is found; 0 if the symptom is not about
+            absence.
 
     """
 
@@ -53,22 +55,22 @@ class AlertPolicy:
 
     @property
     def proof_us(self) -> int:
-        """For how long an incident must have recovered before it is resolved."""
+        """How long an incident must have recovered before it resolves."""
         return self.tick_us if self.resolve_after_us is None else self.resolve_after_us
 
     def is_within_grace(self, pair: tuple[str, str], opened_at: Instant, now: Instant) -> bool:
-        """Return whether an incident has not been open for its grace yet."""
+        """Return whether the grace of an incident has not passed yet."""
         grace_us = self.grace_us(*pair)
-        return bool(grace_us) and now - opened_at < grace_us  # without a grace never, even if the clock was set back
+        return bool(grace_us) and now - opened_at < grace_us  # an age is negative if the clock was set back
 
     def is_due(self, opened_at: Instant, last_notified_at: Instant | None, now: Instant) -> bool:
-        """Return whether an incident's first alert or next repeat is due, apart from the limit of one an hour."""
+        """Return whether the first alert or the next repeat is due, ignoring the limit of one an hour."""
         if last_notified_at is None or self.repeat is None:
             return True
         return self._repeats(last_notified_at - opened_at) < self._repeats(now - opened_at)
 
     def _repeats(self, age_us: int) -> int:
-        """Count the repeats that are due by an age."""
+        """Return the number of repeats that are due by an age."""
         assert self.repeat is not None  # noqa: S101 - only asked then
         last = self.repeat[-1]
         if age_us < last:

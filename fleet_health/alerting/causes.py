@@ -1,4 +1,4 @@
-"""Which incidents are one fault: the first of them stands for it, and inhibits the others."""
+"""Group the incidents that come from one fault: the first one inhibits the others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NO_STAGE = max(Stage) + 1
 
 
 def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
-    """Return for each host with several symptoms of one fault the incident that opened first, with the others.
+    """Return, for each host with several symptoms of one fault, the first incident -> the others.
 
-    Of several that opened at the same evaluation, the cause comes first.
+    If several opened at the same evaluation, the first one is the cause.
 
     Args:
         opened: When each incident opened.
@@ -35,13 +35,16 @@ def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
     return {first: frozenset(others) for first, *others in together if others}
 
 
-def in_other_words(found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident]) -> Iterator[tuple[Pair, Pair, bool]]:
-    """Yield pairs of open incidents of one receiver that may be one fault, in order, and whether they are.
+def possible_duplicates(
+    found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident]
+) -> Iterator[tuple[Pair, Pair, bool]]:
+    """Yield pairs of open incidents of one receiver that may be one fault: the first, the second, and whether they are.
 
-    Two detectors find that the journal lacks uploads of the index: one counts them, one sees that it shows none.
+    Two detectors find that the journal lacks uploads of the index: one compares counts, the other sees that it has
+    none.
 
     Args:
-        found: What the evaluation found.
+        found: The findings of the evaluation.
         opened: The open incidents, including those that were found.
 
     """
@@ -54,6 +57,6 @@ def in_other_words(found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident
 
 
 def cause_first(pair: Pair) -> tuple[str, int, str]:
-    """Return a sort key: by host, and for each host the cause before its effects."""
+    """Return a sort key that orders incidents by host, and each cause before its effects on that host."""
     host, symptom = pair
     return host, STAGES.get(symptom, _NO_STAGE), symptom

@@ -1,4 +1,4 @@
-"""Decides on an incident: finds out which facts are true, and looks them up in the table of `lifecycle`."""
+"""Decide on an incident: collect the facts that are true of it, and look them up in the table of `lifecycle`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORESEEN_US = 32 * 24 * HOUR_US
 _BY_OPERATOR = frozenset({Reason.SILENCED, Reason.ACKNOWLEDGED, Reason.MUTED})
 _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
 
-# Plain integers: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
+# Plain integers, because operations on a flag are ten times slower and there may be 10,000 incidents.
 _LOST, _LOSS_FIRES, _LOSS_NOTIFIED = map(int, (Fact.LOST, Fact.LOSS_FIRES, Fact.LOSS_NOTIFIED))
 _NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
 _INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
@@ -40,14 +40,14 @@ _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Decides on incidents at the latest evaluation, or as if that were at a later instant. Changes nothing.
+    """Decides on incidents, as of the latest evaluation or a later instant. It changes nothing.
 
     Attributes:
-        situation: What the latest evaluation showed.
-        policy: How incidents are notified.
+        situation: The result of the latest evaluation.
+        policy: The alert policy.
         inhibition: Which incidents are inhibited.
         flapping: Which incidents flap.
-        dedup_keys: Which alerts were sent in which hour.
+        dedup_keys: The dedup keys of the alerts in each hour.
 
     """
 
@@ -65,12 +65,12 @@ class Decider:
         causes: Mapping[Pair, Sequence[Pair]],
         facts: int = 0,
     ) -> Decision:
-        """Return the decision that the table has for an incident.
+        """Return the decision on an incident, according to the table.
 
         Args:
             incident: The incident.
             now: The instant.
-            suppression: The operator's suppression of it; None if there is none.
+            suppression: The silence or mute window that covers it; None if there is none.
             causes: Inhibited incident -> the incidents that are its cause.
             facts: Why it ended, as bits of `Fact`; 0 while it is open.
 
@@ -86,7 +86,7 @@ class Decider:
         return Decision(incident, row.state, row.action, row.reason, detail)
 
     def is_early(self, incident: Incident, now: Instant) -> bool:
-        """Return whether an incident is within its grace, not counting time in which no host could upload."""
+        """Return whether an incident is within its grace. Time in which no host could upload does not count."""
         counted_from = incident.opened_at + paused_us(self.situation.pauses, incident.opened_at, now)
         return self.policy.is_within_grace(incident.pair, counted_from, now)
 
@@ -97,7 +97,7 @@ class Decider:
     def next_alert_at(
         self, incident: Incident, now: Instant, is_suppressed_at: Callable[[Instant], bool]
     ) -> Instant | None:
-        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away."""
+        """Return the tick of the next alert of an incident that lasts; None if that is more than 32 days away."""
 
         def is_notified(at: Instant) -> bool:
             is_due = not self.is_early(incident, at) and self.is_due(incident, at)
@@ -121,7 +121,7 @@ class Decider:
             (_NOTIFIED, last_notified_at is not None),
             (_NOTIFIED_LATER, situation.is_clock_behind and last_notified_at is not None and last_notified_at > now),
             (_UNDECIDED, pair in situation.undecided),
-            (_WITHIN_GRACE, self.is_early(incident, now) or self._is_given_time(incident, now)),
+            (_WITHIN_GRACE, self.is_early(incident, now) or self._must_wait(incident, now)),
             (_NOTIFIED_THIS_HOUR, self.dedup_keys.has(pair, now)),
             (_NOT_DUE, not self.is_due(incident, now)),
         ):
@@ -145,19 +145,19 @@ class Decider:
         return facts
 
     def _does_loss_fire(self, incident: Incident, now: Instant) -> bool:
-        """Return whether a lost incident was never notified, or first notified while lost, a lookback ago at most."""
+        """Return whether a lost incident was never notified, or first notified while lost, within the last lookback."""
         if incident.last_notified_at is None:
             return True
         since = incident.first_notified_lost_at
         return since is not None and now - since <= self.policy.lookback_us(incident.host)
 
-    def _is_given_time(self, incident: Incident, now: Instant) -> bool:
-        """Return whether an incident whose cause has just ended must wait: its host could not upload before."""
+    def _must_wait(self, incident: Incident, now: Instant) -> bool:
+        """Return whether an incident whose cause has just ended must wait, because its host could not upload before."""
         waits_until = incident.waits_until
         is_let_go = incident.was_inhibited and incident.last_notified_at is None
         return is_let_go and incident.pair in self.situation.found and waits_until is not None and now < waits_until
 
 
 def _in_words(causes: Iterable[Pair]) -> str:
-    """Name the causes of an inhibited incident. Without any, they ended within the last tick."""
+    """Name the causes of an inhibited incident. If there are none, the cause ended within the last tick."""
     return ", ".join(f"{host} {symptom}" for host, symptom in sorted(causes)) or "an incident that has just ended"

@@ -1,8 +1,8 @@
-"""Which alerts were sent in which hour: an incident has one alert an hour at most.
+"""The dedup keys of recent alerts, which limit an incident to one alert an hour.
 
-Keys are kept under the hour in which their row was detected, so a row with the key of another hour (written by hand, or
-by a wrong clock) suppresses nothing. A fault that returns in the hour in which its resolution was notified is another
-incident, so that hour may have another alert.
+A key is kept under the hour in which its row was detected. So a row with the key of another hour, written by hand or
+with a wrong clock, suppresses nothing. If a fault returns in the hour in which its resolution was notified, that is
+another incident, so the hour may have another alert.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
-# A clock that was set back must find the keys of the hours that it passes again. It is set back by seconds, or by the
-# hours of a time zone. An operator who sets it back further restarts the service as well.
+# After the clock is set back, the hours that it passes again must still have their keys. It is set back by seconds, or
+# by the hours of a time zone. Operators who set it back further restart the service as well.
 _REMEMBERED_US = 25 * HOUR_US
 
-# How many keys a snapshot holds at most: enough for every host of a full table.
+# The largest number of keys in a snapshot: enough for every host of a full table.
 _SAVED = 50_000
 
 
 class DedupKeys:
-    """Remembers the keys of the hours around the present.
+    """Keeps the dedup keys of the hours around the present.
 
     Attributes:
         by_hour: UTC hour -> the keys of the alerts that were sent in it.
-        resolved: Host and symptom -> when its resolution was notified recently.
+        resolved: Host and symptom -> when its latest resolution was notified, if that is recent.
 
     """
 
@@ -44,9 +44,9 @@ class DedupKeys:
         self.resolved = dict(resolved)
 
     def around(self, *instants: Instant) -> dict[str, list[str]]:
-        """Return the keys of the hours around some instants: sorted, and bounded.
+        """Return UTC hour -> its sorted keys, for the hours around some instants, up to a limit.
 
-        They are saved, because the alert log may be rotated and compressed before the next start.
+        They are part of the state file, because the alert log may be rotated and compressed before the next start.
         """
         hours = sorted({utc_hour(at + hours * HOUR_US) for at in instants for hours in (-1, 0, 1)}, reverse=True)
         saved: dict[str, list[str]] = {}
@@ -66,34 +66,34 @@ class DedupKeys:
         self.by_hour.setdefault(utc_hour(at), set()).add(key)
 
     def add_row(self, key: str, at: Instant) -> None:
-        """Record an alert that is in the alert log, unless its incident was resolved since."""
+        """Record an alert from the alert log, unless its incident has resolved since."""
         if not any(
             at <= resolved_at and dedup_key(*pair, resolved_at) == key for pair, resolved_at in self.resolved.items()
         ):
             self.add(key, at)
 
     def note_resolved(self, pair: Pair, at: Instant) -> None:
-        """Record that a resolution was notified: an alert after it, even in the same hour, is of another incident."""
+        """Record that a resolution was notified. A later alert belongs to another incident, even in the same hour."""
         self.resolved[pair] = at
         self.by_hour.get(utc_hour(at), set()).discard(dedup_key(*pair, at))
 
     def resolved_this_hour(self, pair: Pair, now: Instant) -> Instant | None:
-        """Return when a resolution was notified, if it was in the hour of an instant; else None."""
+        """Return when a resolution was notified, if that was in the UTC hour of `now`; else None."""
         at = self.resolved.get(pair)
         return at if at is not None and utc_hour(at) == utc_hour(now) else None
 
     def has(self, pair: Pair, at: Instant) -> bool:
-        """Return whether an alert of a host and symptom was sent in the hour of an instant."""
+        """Return whether an alert of a host and symptom was sent in the UTC hour of `at`."""
         given = self.by_hour.get(utc_hour(at))
         return given is not None and dedup_key(*pair, at) in given
 
     def prune(self, now: Instant) -> None:
-        """Forget hours that are far from the present, and resolutions of more than an hour ago."""
+        """Forget hours far from the present, and resolutions that are more than an hour old."""
         # ISO hours sort like time.
         first, last = utc_hour(now - _REMEMBERED_US), utc_hour(now + _REMEMBERED_US)
         self.by_hour = {hour: keys for hour, keys in self.by_hour.items() if first <= hour <= last}
         self.resolved = {pair: at for pair, at in self.resolved.items() if abs(now - at) < HOUR_US}
 
     def redate(self, latest: Instant) -> None:
-        """Date no resolution later than an instant. Keys keep their hours, because their rows do."""
+        """Move resolutions that are later than `latest` to `latest`. Keys keep their hours, as their rows do."""
         self.resolved = {pair: min(at, latest) for pair, at in self.resolved.items()}

@@ -1,4 +1,4 @@
-"""The incidents that ended recently, for clients such as `notify` that compare lists from time to time."""
+"""The incidents that ended recently, for clients such as `notify` that compare lists of incidents."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from fleet_health.alerting.lifecycle import State
 
 KEPT_US = 7 * 24 * HOUR_US
-"""For how long an incident that ended is remembered."""
+"""How long an ended incident is kept."""
 KEPT_COUNT = 10_000
-"""How many of them are remembered: the latest."""
+"""The largest number of ended incidents that are kept; the latest ones."""
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """An incident that was notified, and has ended.
+    """An incident that was notified and has ended.
 
     Attributes:
         id: The incident's id.
         host: Its host, or `EVERY_HOST`.
         symptom: Its symptom.
-        state: How it ended: `resolved`, or `forgotten` if that was not notified.
+        state: `resolved`, or `forgotten` if it was dropped without a notification.
         opened_at: The evaluation that found it first.
-        first_notified_at: Its first alert; if that is not known, its last one.
+        first_notified_at: Its first alert; its last one if the first is not known.
         last_notified_at: Its last alert.
-        ended_at: Since when it has recovered; if it was forgotten, when that was.
+        ended_at: When it recovered or was forgotten.
         decided_at: The evaluation that ended it.
         detail: Its latest finding in words; empty if that is not known.
         loss_notified_at: When the loss of its host was notified; None if it was not lost at its end.
@@ -52,13 +52,13 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class EndedIncidents:
-    """Remembers the incidents that were notified and have ended, in the order in which they ended."""
+    """Keeps the incidents that were notified and have ended, in the order in which they ended."""
 
     def __init__(self, ended: Iterable[Ended] = ()) -> None:
         self.all = tuple(ended)
 
     def add(self, incidents: Iterable[tuple[Incident, State]], now: Instant) -> None:
-        """Record the incidents that an evaluation ends, except those that were never notified."""
+        """Record the incidents that end at an evaluation, except those that were never notified."""
         ended = [
             Ended(
                 one.id,
@@ -76,7 +76,7 @@ class EndedIncidents:
             for one, state in incidents
             if one.last_notified_at is not None
         ]
-        # If the clock was set back, an incident that ended before that is not old.
+        # If the clock was set back, incidents may be dated in the future; they are kept.
         kept = [one for one in self.all if now - one.decided_at <= KEPT_US]
         if ended or len(kept) < len(self.all):
             self.all = tuple([*kept, *ended][-KEPT_COUNT:])

@@ -1,9 +1,9 @@
-"""How an incident ends, or is lost.
+"""End incidents, or mark them as lost.
 
-Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
-changed limits by which it is no fault any more, or a scope that no longer includes it. That it is no longer found is
-not enough: a clock that is behind, or a host that has given up, would have the same effect. An incident whose host
-shows no sign for the whole lookback is lost, and is forgotten after a while.
+Only three things end an incident: a fact that is newer than the incident (`Incident.is_ended_by`), changed limits that
+it does not meet, or a scope that no longer includes it. That a detector no longer finds it is not enough, because a
+clock that is behind or a host that has given up has the same effect. If the host of an incident shows no sign for the
+whole lookback, the incident is lost, and is forgotten after a while.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 Ends: TypeAlias = "list[tuple[Incident, int]]"
-"""Incident that is no longer open -> the facts that ended it."""
+"""Incidents that are no longer open, each with the facts that ended it, as bits of `Fact`."""
 
 
 class Endings:
@@ -34,7 +34,7 @@ class Endings:
 
     Attributes:
         ends: The incidents that have ended so far.
-        resolved: Those that recovered by this evaluation, even if their resolution is suppressed.
+        resolved: The incidents that have recovered, including those whose resolution is suppressed.
 
     """
 
@@ -49,16 +49,16 @@ class Endings:
         self._policy = policy
         self._scope = scope
 
-    def drop_what_is_not_looked_for(self) -> None:
+    def drop_out_of_scope(self) -> None:
         """Drop incidents that are out of scope, without a notification."""
         for pair in [pair for pair in self._standing.open if not self._scope.includes(*pair)]:
             self._drop(pair)
 
     def end(self, suppressed_by: Mapping[Pair, Fact], grouped: Container[Pair]) -> None:
-        """End incidents that have recovered, mark lost ones, and forget those that were lost for long.
+        """End incidents that have recovered, mark lost ones, and forget those that were lost for too long.
 
         Args:
-            suppressed_by: Incident -> what suppresses its resolution, if anything does.
+            suppressed_by: Incident -> the fact that suppresses its resolution, for those that are suppressed.
             grouped: The incidents that were alerted as part of a group.
 
         """
@@ -75,7 +75,7 @@ class Endings:
             self.ends.append((incident, Fact.OVER if self._scope.includes(*pair) else Fact.DROPPED))
 
     def _end(self, pair: Pair, incident: Incident, suppressed_by: Fact, *, is_grouped: bool) -> None:
-        """End an incident that is not found if it has recovered, or if nothing can be known about it any more."""
+        """End an incident that is not found, if it has recovered or can no longer be evaluated."""
         evaluation, is_after_a_gap, now = self._evaluation, self._situation.is_after_a_gap, self._evaluation.at
         exchanged_at = evaluation.unproved.get(pair)
         is_unproved = exchanged_at is not None and incident.opened_at <= exchanged_at
@@ -90,18 +90,18 @@ class Endings:
             incident.recovered_since = None
             self._lose(pair, incident, is_grouped=is_grouped)
             return
-        if incident.recovered_since is None or is_after_a_gap:  # time in which nobody watched proves nothing
+        if incident.recovered_since is None or is_after_a_gap:  # a gap in the evaluations proves no recovery
             incident.recovered_since = now
         incident.recovered_since = min(incident.recovered_since, now)  # a clock that was set back must not delay it
-        # Changed limits end it as soon as the policy allows: there is no recovery to prove.
+        # Changed limits end it as soon as the policy allows, because there is no recovery to prove.
         needed_us = 0 if incident.is_outgrown else evaluation.proofs.get(pair, 0)
         proof_us = max(self._policy.proof_us, needed_us)
-        # Rounded to ticks, because no two ticks are exactly one interval apart.
+        # Rounded to ticks, because ticks are never exactly one interval apart.
         if now - incident.recovered_since + self._policy.tick_us // 2 >= proof_us:
             self._resolve(pair, suppressed_by)
 
     def _is_moot(self, pair: Pair, incident: Incident) -> bool:
-        """Return whether a stranger's incident can be dropped: it was never notified, or cannot be evaluated now."""
+        """Return whether an incident of an unknown host was never notified, or cannot be evaluated now."""
         evaluation = self._evaluation
         return pair in evaluation.forgotten and not (incident.is_noticed and pair in evaluation.over)
 
@@ -113,8 +113,8 @@ class Endings:
         self.ends.append((incident, Fact.OVER | suppressed_by))
 
     def _lose(self, pair: Pair, incident: Incident, *, is_grouped: bool) -> None:
-        """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
-        # A host may appear only in the source in which it is missed, so that one must be seen.
+        """Mark an incident as lost if its host shows no sign for the whole lookback; drop it if lost for too long."""
+        # A host may appear only in the source in which it is missed, so that source must be readable.
         in_scope = self._scope.symptoms
         needed = {incident.symptom, *(symptom for symptom in MISSED if in_scope is None or symptom in in_scope)}
         if not is_host(incident.host) or not needed <= self._evaluation.evaluated:
@@ -123,16 +123,16 @@ class Endings:
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
             incident.lost_at = None
         elif incident.lost_at is None and is_grouped and not incident.is_noticed:
-            self._drop(pair)  # it was only ever part of a group, and was never named
+            self._drop(pair)  # it was only part of a group, whose alert did not name it
         elif incident.lost_at is None:
             incident.lost_at = now
         elif incident.loss_notified_at is not None and now - incident.lost_at > self._policy.forget_after_us:
             self._drop(pair)
 
     def _forget_lost(self) -> None:
-        """If too many hosts are lost, forget those that were lost first: names may appear, upload once, and go.
+        """If too many incidents are lost, forget the oldest: invented names may appear, upload once, and go.
 
-        Those whose loss was reported are forgotten first.
+        Incidents whose loss was notified are forgotten before others.
         """
         lost = [
             (one.loss_notified_at is None, one.lost_at, pair)

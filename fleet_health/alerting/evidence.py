@@ -1,4 +1,4 @@
-"""Evidence about a host beside the finding: when it was last well, what went wrong since then, and above all why."""
+"""The evidence that goes with a finding: when its host last uploaded, and how and why it has been refused since."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 UNSTAMPED = "unstamped"
-"""The reason of refusals because of a missing code stamp; any other reason is an HTTP status."""
+"""The reason of refusals for a missing stamp. Any other reason is an HTTP status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the sources show about one host, as far back as they are known.
+    """The facts that the sources show about one host, as far back as they were read.
 
     Attributes:
         last_good_at: Its last accepted upload, in either source; None if none is known.
         first_bad_at: Its first refusal after that; None if none is known.
-        counts: HTTP status -> how many responses had it, as far back as the journal is known.
-        unstamped: How many of its uploads carried no code stamp, as far back.
-        reason: Why it is refused most of the time: a status such as `412`, or `unstamped`; empty if it is not.
-        samples: Some of the latest lines that show its refusals, escaped and cut.
+        counts: HTTP status -> number of responses, as far back as the journal was read.
+        unstamped: Number of its uploads without a stamp, as far back as the journal was read.
+        reason: The most frequent reason of its refusals: a status such as `412`, or `unstamped`; empty if it is not
+            refused.
+        samples: Some of the latest journal lines that show its refusals, escaped and shortened.
 
     """
 
@@ -42,7 +43,7 @@ class Evidence:
 def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
     """Return the evidence about a host up to an instant."""
     window, in_journal = fleet.traffic.window(host), fleet.traffic.accepted.last_at(host)
-    # If the last entry is dated ahead of the clock, the one before it counts.
+    # An upload that is dated ahead of the clock does not count.
     if window is not None and (in_journal is None or in_journal > now):
         in_journal = window.latest((SUCCESS,), now)
     last_good_at = max((at for at in (fleet.uploads.last_at(host), in_journal) if at is not None), default=None)
@@ -64,7 +65,7 @@ def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
 
 def _reason(counts: Mapping[int, int], unstamped: int) -> str:
     refusals = {status: count for status, count in counts.items() if status // 100 in (CLIENT_ERROR, SERVER_ERROR)}
-    # The receiver logs a warning and a refusal for an upload without a stamp, so it is among the refusals, too.
+    # For an upload without a stamp, the receiver logs both a warning and a refusal, so both counts contain it.
     if unstamped * 2 > sum(refusals.values()):
         return UNSTAMPED
     return str(max(refusals, key=lambda status: refusals[status])) if refusals else ""

@@ -1,4 +1,4 @@
-"""Incidents that come and go: their host is notified as flapping once, and they are not until they are stable."""
+"""Flapping incidents: their host is notified once as flapping, and they are suppressed until they are stable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYMPTOM = "flapping"
 
 _SPAN_US = 24 * HOUR_US
 SUGGESTED_FIX = (
-    "Look for what comes and goes: the network, the power, a service that restarts itself. Until it is"
+    "Look for a cause that comes and goes: the network, the power, a service that restarts itself. Until the host is"
     " stable, it is not notified again."
 )
 
@@ -30,8 +30,8 @@ class Flap(msgspec.Struct):
     """A host and symptom that flap.
 
     Attributes:
-        changed_at: Its latest opening or end.
-        is_notified: Whether its host was notified as flapping because of it. Only then is it not notified by itself.
+        changed_at: When it last opened or ended.
+        is_notified: Whether its host was notified as flapping because of it. If so, its own alerts are suppressed.
         notified_at: When that was; None if it was not.
         since: When its host was first notified as flapping this time; None if it was not.
 
@@ -44,7 +44,7 @@ class Flap(msgspec.Struct):
 
     @property
     def known_since(self) -> Instant:
-        """Since when it is known that its host flaps."""
+        """The instant since which its host is known to flap."""
         return next((at for at in (self.since, self.notified_at) if at is not None), self.changed_at)
 
 
@@ -53,15 +53,15 @@ class FlappingHost(msgspec.Struct, frozen=True):
 
     Attributes:
         host: The host.
-        since: The first alert of it.
-        notified_at: The latest alert of it.
-        ended_at: Since when it no longer flaps, if that was not notified yet; else None.
-        detail: What came and went, in words.
+        since: When it was first notified as flapping.
+        notified_at: When it was last notified as flapping.
+        ended_at: When it stopped flapping; None if it flaps. The end has not been notified yet.
+        detail: The symptoms that came and went, in words.
 
     """
 
     def incident(self) -> Incident:
-        """Return it as an incident."""
+        """Return an incident of the symptom `flapping`, for lists of incidents."""
         return Incident(
             self.host,
             SYMPTOM,
@@ -81,12 +81,12 @@ class FlappingHost(msgspec.Struct, frozen=True):
 
 
 class Flapping:
-    """Counts openings.
+    """Counts how often incidents open, and keeps those that flap.
 
     Attributes:
         openings: Host and symptom -> its openings within the last day.
-        flaps: Host and symptom -> how it flaps, for those that do.
-        settled: Host -> since when and until when it flapped, until the end of that is notified.
+        flaps: Host and symptom -> its flapping, for those that flap.
+        settled: Host -> when its flapping began and ended, until the end is notified.
 
     """
 
@@ -100,16 +100,16 @@ class Flapping:
         self.flaps = flaps or {}
         self.settled = settled or {}
         self.notified_hosts: dict[str, Instant] = {}
-        """Host -> when an earlier process notified its flapping, and was killed before it saved that."""
+        """Host -> when an earlier process notified its flapping. That process was killed before it saved this."""
 
     def copy(self) -> Flapping:
-        """Return a copy that does not change with this one."""
+        """Return an independent copy."""
         openings = {pair: list(ats) for pair, ats in self.openings.items()}
         flaps = {pair: copy(flap) for pair, flap in self.flaps.items()}
         return Flapping(openings, flaps, dict(self.settled))
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
-        """Record an opening. With more than `limit` of them within a day, the pair flaps."""
+        """Record an opening. A host and symptom with more than `limit` openings within a day flaps."""
         openings = [at for at in self.openings.get(pair, ()) if abs(now - at) < _SPAN_US]
         openings.append(now)
         self.openings[pair] = openings
@@ -122,7 +122,7 @@ class Flapping:
         self._change(pair, now)
 
     def is_notified(self, pair: Pair) -> bool:
-        """Return whether an incident flaps and its host was notified as flapping because of it."""
+        """Return whether the host of an incident was notified as flapping because of it."""
         flap = self.flaps.get(pair)
         return flap is not None and flap.is_notified
 
@@ -135,7 +135,7 @@ class Flapping:
             yield Decision(one.incident(), state, action, reason)
 
     def decisions_without(self, incidents: Container[Pair]) -> Iterator[Decision]:
-        """Return decisions for hosts that flap without an open incident: a good phase, but they are not well.
+        """Return a decision for each flapping host without an open incident, because such a host is not well either.
 
         Args:
             incidents: The open incidents.
@@ -154,9 +154,10 @@ class Flapping:
             yield Decision(incident, State.FLAPPING, Action.NONE, Reason.FLAPPING, ", ".join(symptoms))
 
     def unnotified(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Return a finding for each host to be notified as flapping for some of these; it inhibits what they do.
+        """Return one finding for each host that is not notified yet as flapping because of these findings.
 
-        If an earlier process notified it but could not save that, it was about those that flap at the start.
+        It inhibits the incidents that they inhibit. A host that an earlier process notified without saving it counts as
+        notified because of all its incidents that flap at the start.
         """
         by_host: dict[str, list[Finding]] = {}
         for finding in findings:
@@ -180,8 +181,8 @@ class Flapping:
         ]
 
     def note_notified(self, host: str, pairs: Iterable[Pair], now: Instant) -> None:
-        """Record that the host of these findings was notified as flapping."""
-        since, _ = self.settled.pop(host, (now, now))  # it flaps again before its end was notified
+        """Record that a host was notified as flapping because of some of its incidents."""
+        since, _ = self.settled.pop(host, (now, now))  # it flaps again before the end was notified
         since = self._since(host, since)
         for pair in pairs:
             if pair[0] == host and pair in self.flaps:
@@ -195,9 +196,9 @@ class Flapping:
         self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair[0] != host or not flap.is_notified}
 
     def settle(self, now: Instant, stable_us: int, limit: int) -> None:
-        """Forget what is too long ago or stable for long enough, and beyond a limit what has opened least often.
+        """Forget old openings and stable incidents; beyond `limit`, forget those that opened least often.
 
-        A stream of new names must not displace what has opened several times.
+        So a stream of new names displaces no incident that has opened several times.
         """
         stable = {pair: flap for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= stable_us}
         for pair in stable:
@@ -214,7 +215,7 @@ class Flapping:
             self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair in self.openings}
 
     def redate(self, latest: Instant) -> None:
-        """Date nothing later than an instant."""
+        """Move every instant that is later than `latest` to `latest`."""
         self.openings = {pair: [min(at, latest) for at in ats] for pair, ats in self.openings.items()}
         self.settled = {host: (min(since, latest), min(at, latest)) for host, (since, at) in self.settled.items()}
         for flap in self.flaps.values():
@@ -223,7 +224,7 @@ class Flapping:
             flap.since = None if flap.since is None else min(flap.since, latest)
 
     def hosts(self) -> list[FlappingHost]:
-        """Return the hosts that were notified as flapping, and whose end was not notified."""
+        """Return the hosts that were notified as flapping, until the end of their flapping is notified."""
         found: dict[str, list[Pair]] = {}
         for pair in sorted(self.flaps):
             if self.flaps[pair].is_notified:
@@ -241,14 +242,14 @@ class Flapping:
         return standing + [FlappingHost(host, since, since, until) for host, since, until in settled]
 
     def _since(self, host: str, now: Instant) -> Instant:
-        """Return since when a host flaps, for an alert at an instant."""
+        """Return the instant since which a host flaps; `now` if it is not known to flap."""
         known = (flap.known_since for (name, _), flap in self.flaps.items() if name == host and flap.is_notified)
         return min(known, default=now)
 
     def _in_words(self, pair: Pair) -> str:
         # The alert may come more than a day after the last opening, because a silence suppressed it.
         count, symptom = len(self.openings.get(pair, ())), pair[1]
-        return f"{symptom} has come {count} times within 24 h" if count else f"{symptom} came repeatedly"
+        return f"{symptom} opened {count} times within 24 h" if count else f"{symptom} opened repeatedly"
 
     def _change(self, pair: Pair, now: Instant) -> None:
         if pair in self.flaps:

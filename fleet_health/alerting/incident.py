@@ -1,4 +1,4 @@
-"""An incident, and which facts show that it is over."""
+"""An incident, and the facts that end it."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ class Incident(msgspec.Struct):
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The evaluation that found it first.
-        began_at: When the fault began, as far as a detector can find out; None if it cannot.
-        id: Its identifier, unique among the incidents of its host and symptom; it stays the same while it is open.
-        first_notified_at: The first alert of it; None if there was none.
-        last_notified_at: The latest alert of it; None if there was none.
-        recovered_since: Since when the condition is no longer met; None while it is.
-        lost_at: Since when its host is lost; None if it is not.
-        loss_notified_at: When the loss was notified; None if it was not since the latest alert.
-        first_notified_lost_at: The first alert of it, if it was already lost then; else None.
-        was_silenced: Whether a silence or a mute window suppressed its first alert, which has not been sent since.
-        was_inhibited: Whether its cause or its flapping did.
-        is_absence_excused: Whether a mute window or a cause suppressed it at the latest evaluation: then its host was
+        began_at: When the fault began, if a detector could determine it; else None.
+        id: Its identifier, unique among the incidents of its host and symptom. It never changes.
+        first_notified_at: When its first alert was sent; None if there was none.
+        last_notified_at: When its latest alert was sent; None if there was none.
+        recovered_since: When its condition ceased to be met; None while it is met.
+        lost_at: When its host was first seen to be lost; None if it is not.
+        loss_notified_at: When the loss was notified; None if it has not been since the latest alert.
+        first_notified_lost_at: When its first alert was sent, if its host was already lost; else None.
+        was_silenced: Whether its first alert is still unsent because a silence or a mute window suppressed it.
+        was_inhibited: Whether its first alert is still unsent because its cause or its flapping suppressed it.
+        is_absence_excused: Whether a mute window or a cause suppressed it at the latest evaluation. Its host was then
             unable to upload, or not expected to.
-        waits_until: Until when its host has time to show that it has recovered, before the incident is notified though
-            it is not found; None if it needs no time.
-        inhibits: The incidents that it is the cause of.
+        waits_until: The end of the time that its host gets to show a recovery. Until then the incident is not notified
+            unless it is found. None if there is no such time.
+        inhibits: The incidents whose cause it is.
         sign_at: The newest sign of recovery that was known when it was last found; None if there was none. Only a newer
-            one ends it.
-        heard_at: When its host was last heard of in either source; None if that was never known.
-        limits: The limits by which it was found last; empty if that is not known.
+            sign ends it.
+        heard_at: The latest sign of its host in either source; None if there was none.
+        limits: The limits at the latest evaluation that looked for it; empty if they are not known.
         is_found: Whether the latest evaluation that looked for it found it.
-        is_outgrown: Whether the limits have changed since, and the new ones are not met: then it ends without a new
-            fact.
-        detail: Its latest finding in words, or its latest alert if that is newer; empty if neither is known.
-        suggested_fix: What to do about it, likewise.
+        is_outgrown: Whether its limits have changed since it was found, and the new ones are not met. It then ends
+            without a newer fact.
+        detail: The detail of its latest finding, or of its latest alert if that is newer; empty if neither is known.
+        suggested_fix: The suggested fix of the same finding or alert.
 
     """
 
@@ -73,7 +73,7 @@ class Incident(msgspec.Struct):
     suggested_fix: str = ""
 
     def __post_init__(self) -> None:
-        """Derive the id from the opening, unless it has one: the opening may be redated later."""
+        """Derive the id from the opening if there is none. It is stored, because the opening may be redated."""
         if not self.id:
             self.id = hashlib.sha256(f"{self.host}|{self.symptom}|{self.opened_at}".encode()).hexdigest()[:16]
 
@@ -84,19 +84,19 @@ class Incident(msgspec.Struct):
 
     @property
     def is_noticed(self) -> bool:
-        """Whether it was notified, or would have been without a silence."""
+        """Whether it was notified, or would have been without a silence or a mute window."""
         return self.last_notified_at is not None or self.was_silenced
 
     @property
     def is_missed(self) -> bool:
-        """Whether the uploads of its host are missed."""
+        """Whether its symptom is that uploads of its host are missing."""
         return self.symptom in MISSED
 
     def is_ended_by(self, sign_at: Instant | None) -> bool:
-        """Return whether a fact is new to the incident. A new one ends it once its conditions are no longer met.
+        """Return whether a fact is new enough to end the incident, once its conditions are no longer met.
 
-        The detector declares which facts count (`Sign`). The fact's own timestamp decides, so an old fact cannot end an
-        incident, even if the clock was behind when that was written.
+        The detector declares which facts count (`Sign`). The timestamp of the fact decides, so an old fact cannot end
+        an incident, even if the clock was behind when the incident opened.
         """
         if sign_at is None:
             return False
@@ -108,7 +108,7 @@ class Incident(msgspec.Struct):
         return sign_at > max(self.opened_at, self.opened_at if self.sign_at is None else self.sign_at)
 
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
-        """Record an evaluation that found it, with the limits and the facts that were known then."""
+        """Record an evaluation that found it, with its limits and the facts known at that time."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
         self.lost_at = self.recovered_since = self.first_notified_lost_at = None
         if sign_at is not None and sign_at != PRESENT:
@@ -116,7 +116,7 @@ class Incident(msgspec.Struct):
         self.note_heard(heard_at)
 
     def note_since(self, at: Instant | None) -> None:
-        """Record when the fault began, by a finding: the earliest such instant, and no later than the opening."""
+        """Record when the fault began according to a finding. The earliest instant is kept, at most the opening."""
         if at is not None:
             self.began_at = min(at, self.since)
 
@@ -124,9 +124,10 @@ class Incident(msgspec.Struct):
         """Record an evaluation that looked for it and did not find it.
 
         Args:
-            limits: The limits of this evaluation. If it was found until now and they have changed, they are the reason.
-            is_continuous: Whether there was an evaluation recently. Otherwise it may only be unfound because the facts
-                are too long ago by now; not if its host is missed, because time alone does not end that.
+            limits: The limits of this evaluation. If it was found until now and they have changed, they explain why it
+                was not.
+            is_continuous: Whether there was an evaluation recently. If not, the facts may merely have become too old to
+                be found. That does not matter if uploads are missing, because time alone does not end that.
 
         """
         has_changed = self.is_found and bool(self.limits) and limits != self.limits
@@ -146,11 +147,11 @@ class Incident(msgspec.Struct):
 
     @property
     def was_suppressed(self) -> bool:
-        """Whether its first alert was suppressed, and has not been sent since."""
+        """Whether its first alert was suppressed and is still unsent."""
         return self.last_notified_at is None and (self.was_silenced or self.was_inhibited)
 
     def note_notified(self, now: Instant) -> None:
-        """Record an alert of it."""
+        """Record that an alert of it was sent."""
         if self.lost_at is not None and self.last_notified_at is None:
             self.first_notified_lost_at = now
         if self.last_notified_at is None:
@@ -159,24 +160,24 @@ class Incident(msgspec.Struct):
         self.was_silenced = self.was_inhibited = False
 
     def note_excused(self, now: Instant, absence_us: int, *, is_excused: bool) -> None:
-        """Record whether the absence of its host is excused at an evaluation, and how much time it has after that."""
+        """Record whether the absence of its host is excused. Afterwards it has `absence_us` to show a recovery."""
         if is_excused:
             self.is_absence_excused, self.waits_until = absence_us > 0, None
         elif self.is_absence_excused:
             self.is_absence_excused, self.waits_until = False, now + absence_us
 
     def is_too_early(self, now: Instant) -> bool:
-        """Return whether its host has had too little time by an instant to show that it has recovered."""
+        """Return whether its host still has time to show a recovery before the incident is notified unfound."""
         return self.is_absence_excused or (self.waits_until is not None and now < self.waits_until)
 
     @property
     def last_sign_at(self) -> Instant:
-        """The latest sign of its host; if its uploads are missed, the latest of these."""
+        """The latest sign of its host; if its uploads are missing, its latest upload."""
         at = self.sign_at if self.is_missed else self.heard_at
         return self.opened_at if at is None else at
 
     def redate(self, latest: Instant) -> None:
-        """Date nothing later than an instant: what a clock that was ahead has stamped happened before it."""
+        """Move every instant that is later than `latest` to `latest`, after the clock was ahead."""
         for name in (
             "opened_at",
             "began_at",

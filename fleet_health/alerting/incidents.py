@@ -1,30 +1,29 @@
-"""Turns findings into incidents, and decides on each of them at every evaluation.
+"""Turn findings into incidents, and decide on each incident at every evaluation.
 
 An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
-lasts it is notified once in each UTC hour, or at the intervals of the policy. If its cause is an incident as well, it
-is inhibited, and named in the alert of the cause. A fault that returns after its resolution was notified is another
+lasts, it is notified once in each UTC hour, or at the intervals of the policy. If another incident is its cause, it is
+inhibited, and the alert of the cause names it. A fault that returns after its resolution was notified is another
 incident, and is notified at once, with the dedup key of its hour.
 
-`Incidents` keeps them, and runs the steps of an evaluation in order. Each step has a module of its own:
+`Incidents` holds the incidents and runs the steps of an evaluation in order. Each step has its own module:
 
-    situation      what the evaluation showed, and whether its clock can be trusted
+    situation      the result of the evaluation, and whether its clock can be trusted
     openings       how an incident opens, or is found again
     endings        how it ends, or is lost
     inhibition     which incidents are suppressed because another one is their cause
     flapping       which incidents come and go
-    deciding       which facts are true of an incident, and the decision that the table of `lifecycle` has for them
-    notifications  the words of alerts and notices
+    deciding       the facts that are true of an incident, and the decision that follows from the table of `lifecycle`
+    notifications  the texts of alerts and notices
 
-While the clock contradicts our own records, and at an instant that lies before the latest evaluation, nothing ends,
-nothing is lost and nothing is forgotten.
+No incident ends, is lost or is forgotten while the clock contradicts our own records, or at an instant before the
+latest evaluation.
 
-If an incident that was notified ends while it is suppressed, its resolution waits; if it returns meanwhile, it goes on
-as if it had never ended. The resolution of an acknowledged incident does not wait, because it ends the acknowledgement.
-An incident that is no longer found when its suppression ends is notified as well. But if its host had no reason or no
-way to upload meanwhile (a mute window, a receiver that was down), it first gets as much time as any other host.
+If a notified incident ends while it is suppressed, its resolution waits. If it returns meanwhile, it continues as if it
+had never ended. The resolution of an acknowledged incident does not wait, because it ends the acknowledgement. An
+incident that is no longer found when its suppression ends is notified as well. But if its host had no reason or no way
+to upload (because of a mute window, or a receiver that was down), it first gets as much time as any other host.
 
-Past alerts are read back from `alerts.jsonl` at the start; everything else that must outlive a restart is in
-`snapshot`.
+Past alerts are read from `alerts.jsonl` at the start. Everything else that outlives a restart is in `snapshot`.
 """
 
 from __future__ import annotations
@@ -65,19 +64,19 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 _ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action.RESOLVE, Action.LOSE})
-# Why an incident has ended about which nothing more will be notified.
+# The reasons of endings after which the incident is not notified any more.
 _FINAL = frozenset({Reason.RECOVERED, Reason.FLAPPING, Reason.FORGOTTEN})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of an evaluation; each list is in the order of host and symptom.
+    """The outcome of an evaluation. Each list is ordered by host and symptom.
 
     Attributes:
         decisions: One decision for each incident that was open or ended at the evaluation, and one for each host that
             flaps without an open incident. A cause comes before its effects on the same host.
-        alerts: The alerts: decisions to notify or repeat, and hosts that begin to flap.
-        notices: The notices: decisions to resolve or lose, and hosts that no longer flap.
+        alerts: The alerts of decisions to notify or repeat, and of hosts that begin to flap.
+        notices: The notices of decisions to resolve or lose, and of hosts that no longer flap.
 
     """
 
@@ -87,17 +86,17 @@ class Outcome:
 
 
 class Incidents:
-    """Keeps the open incidents, and which alerts were sent in which hour."""
+    """Holds the incidents and decides on them."""
 
     def __init__(self, policy: AlertPolicy | None = None) -> None:
         self.ended = EndedIncidents()
         """The incidents that were notified and have ended recently."""
         self.at: Instant | None = None
-        """The latest evaluation; None before the first. It never decreases, so it shows when the clock does."""
+        """The latest evaluation so far; None before the first. It never decreases, even if the clock is set back."""
         self._now: Instant | None = None
-        """The instant of the evaluation that was recorded last."""
+        """The evaluation that was recorded last."""
         self._situation = Situation()
-        """What that evaluation showed."""
+        """The result of that evaluation."""
         self._standing = Standing()
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
@@ -117,12 +116,12 @@ class Incidents:
 
     @property
     def anchored(self) -> tuple[str, ...]:
-        """The hosts that must not lose their place in the fleet, in the order in which their incidents opened."""
+        """The hosts that must keep their place in the fleet, in the order in which their incidents opened."""
         return self._standing.anchored
 
     @property
     def once_uploaded(self) -> frozenset[str]:
-        """The silent and lost hosts: they have uploaded, even if their uploads are forgotten."""
+        """The hosts whose uploads are missing: they have uploaded, even if their uploads are forgotten."""
         return self._standing.once_uploaded
 
     def tune(self, policy: AlertPolicy, scope: Scope) -> None:
@@ -130,19 +129,19 @@ class Incidents:
         self._policy, self._scope = policy, scope
 
     def update(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
-        """Record an evaluation and return its outcome. The same evaluation again notifies nothing.
+        """Record an evaluation and return its outcome. Recording it again notifies nothing.
 
         Args:
             evaluation: The evaluation.
-            suppressions: What an operator suppresses at its instant.
+            suppressions: The silences and mute windows at its instant.
 
         """
         now, grouped = evaluation.at, self._standing.grouped
-        situation = self._look_at(evaluation)
-        self._forget_what_is_long_ago(now)
+        situation = self._note_situation(evaluation)
+        self._forget_old(now)
         opened = note_findings(self._standing, situation.found, evaluation, self._policy, self._scope)
         endings = Endings(self._standing, evaluation, situation, self._policy, self._scope)
-        endings.drop_what_is_not_looked_for()
+        endings.drop_out_of_scope()
         by_operator = suppressed(self._standing.all, suppressions)
         if situation.shows_ends:
             endings.end(self._suppressed_by(by_operator), grouped)
@@ -160,28 +159,28 @@ class Incidents:
         return Outcome(decisions, alerts, notices)
 
     def decisions(self, now: Instant, suppressions: Suppressions = no_suppressions) -> list[Decision]:
-        """Return the decision for each open incident at an instant after the latest evaluation. Change nothing.
+        """Return the decision on each open incident at an instant after the latest evaluation. Change nothing.
 
-        It is what that evaluation would decide if it were at this instant, under these suppressions.
+        These are the decisions of that evaluation if it were made at this instant, under these suppressions.
         """
         decisions = self._decide_on_open(suppressed(self.open, suppressions), now)
         return sorted(decisions, key=lambda decision: cause_first(decision.pair))
 
     def flapping(self, now: Instant) -> Iterator[Decision]:
-        """Decide on each host that was notified as flapping, after the evaluation at an instant."""
+        """Yield a decision on each host that was notified as flapping, after the evaluation at an instant."""
         return self._flapping.decisions(now)
 
     def next_alert_at(
         self, incident: Incident, now: Instant, is_suppressed_at: Callable[[Instant], bool] = lambda _: False
     ) -> Instant | None:
-        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away.
+        """Return the tick of the next alert of an incident that lasts; None if that is more than 32 days away.
 
-        This ignores suppression because of another incident, or because it flaps.
+        Inhibition and flapping are ignored.
         """
         return self._decider.next_alert_at(incident, now, is_suppressed_at)
 
     def remember(self, key: str, detected_at: Instant) -> None:
-        """Record an alert that was sent."""
+        """Record an alert that was already sent, by its dedup key."""
         self._dedup_keys.add_row(key, detected_at)
 
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
@@ -213,7 +212,7 @@ class Incidents:
     def snapshot(self) -> Snapshot:
         """Return what `restore` needs to continue from here.
 
-        Of a group that is alerted as one it holds only the group: the first evaluation finds the rest again.
+        Incidents that are alerted as part of a group are left out, because the first evaluation finds them again.
         """
         grouped = self._standing.grouped
         return Snapshot(
@@ -250,34 +249,34 @@ class Incidents:
         return other
 
     def redate(self, latest: Instant) -> None:
-        """Date nothing later than an instant: the clock was ahead, and has been set right."""
+        """Move every instant that is later than `latest` to `latest`, after the clock was ahead."""
         self.at = None if self.at is None else min(self.at, latest)
         self._standing.redate(latest)
         self._dedup_keys.redate(latest)
         self._flapping.redate(latest)
 
-    def _look_at(self, evaluation: Evaluation) -> Situation:
-        """Record what an evaluation showed."""
+    def _note_situation(self, evaluation: Evaluation) -> Situation:
+        """Record the result of an evaluation."""
         before, now = self.at, evaluation.at
         self.at, self._now = now if before is None else max(before, now), now
         self._situation = situation_of(evaluation, before, self._scope, self._policy.tick_us)
         return self._situation
 
-    def _forget_what_is_long_ago(self, now: Instant) -> None:
-        """Forget what no decision needs any more. Not while the clock is behind: nobody knows then what is long ago."""
+    def _forget_old(self, now: Instant) -> None:
+        """Forget what no decision needs any more; nothing while the clock is behind, because ages are unknown."""
         if not self._situation.is_clock_behind:
             self._dedup_keys.prune(now)
             self._inhibition.prune(now, self._policy.tick_us)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
 
     def _inhibiting(self) -> list[frozenset[Pair]]:
-        """Return what each open incident inhibits. One that flaps is not notified, so it inhibits nothing."""
+        """Return what each open incident inhibits. A flapping incident is not notified, so it inhibits nothing."""
         return [
             one.inhibits for pair, one in self.open.items() if one.inhibits and not self._flapping.is_notified(pair)
         ]
 
     def _suppressed_by(self, by_operator: Mapping[Pair, Suppression]) -> Mapping[Pair, Fact]:
-        """Return what suppresses resolutions: a cause, a silence or a mute window."""
+        """Return incident -> the fact that suppresses its resolution: a cause, a silence or a mute window."""
         suppressed_by = dict.fromkeys(self._inhibition.effects_of(self._inhibiting()), Fact.INHIBITED)
         for pair, one in by_operator.items():
             if one.fact is not Fact.ACKNOWLEDGED:
@@ -285,18 +284,18 @@ class Incidents:
         return suppressed_by
 
     def _note_resolved_causes(self, resolved: Iterable[Incident], now: Instant) -> None:
-        """Release what resolved incidents inhibited: effects that outlast their cause have another one."""
+        """Release what resolved incidents inhibited. An effect that outlasts its cause has another cause."""
         for incident in resolved:
             self._inhibition.release(incident.inhibits, now, self._policy.tick_us)
             self._flapping.close(incident.pair, now)
 
     def _inhibit(self) -> None:
-        """Find out which incidents are inhibited."""
+        """Update the set of inhibited incidents."""
         found = self._situation.found
         self._inhibition.update(self._inhibiting(), (found, self._standing.unnotified(found)))
 
     def _note_suppressed(self, by_operator: Mapping[Pair, Suppression], grouped: Container[Pair], now: Instant) -> None:
-        """Record on each incident what suppresses it, for the time after that."""
+        """Record on each incident what suppresses it, for when the suppression ends."""
         inhibited, decider = self._inhibition.inhibited, self._decider
         excused = {pair for pair, one in self.open.items() if one.is_absence_excused}
         for pair in excused.union(by_operator, inhibited) & self.open.keys():
@@ -313,7 +312,7 @@ class Incidents:
             incident.was_inhibited |= is_inhibited
 
     def _note_openings(self, opened: Iterable[Pair], now: Instant) -> None:
-        """Count openings. An incident that comes and goes with its cause does not flap by itself."""
+        """Count openings, except of inhibited incidents, which come and go with their cause."""
         if self._situation.is_clock_behind:
             return
         for pair in opened:
@@ -323,7 +322,7 @@ class Incidents:
     def _notify_flapping(
         self, by_operator: Mapping[Pair, Suppression], suppressions: Suppressions, now: Instant
     ) -> list[Alert]:
-        """Return alerts for hosts that begin to flap, and record them. Suppressed ones stay as they are."""
+        """Return alerts for hosts that begin to flap, and record them. Suppressed hosts wait."""
         alerts, found = list[Alert](), self._situation.found
         pairs = [pair for pair in found if pair not in self._inhibition.inhibited and pair not in by_operator]
         for finding in self._flapping.unnotified(found[pair] for pair in pairs):

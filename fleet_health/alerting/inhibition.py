@@ -1,4 +1,4 @@
-"""One cause, one alert: an incident whose cause is open is inhibited, and named in the alert of its cause instead."""
+"""One alert for each cause: while a cause is open, its effects are inhibited, and its alert names them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _HOSTS_NAMED = 10
 
 
 class Inhibition:
-    """Knows which incidents are inhibited.
+    """Keeps the set of inhibited incidents.
 
     Attributes:
-        inhibited: The incidents that are inhibited since the latest evaluation.
+        inhibited: The incidents that are inhibited as of the latest evaluation.
         released: Effect of a cause that has ended -> the instant until which it is still inhibited.
 
     """
@@ -29,12 +29,12 @@ class Inhibition:
         self.released = released or {}
 
     def release(self, effects: Iterable[Pair], now: Instant, tick_us: int) -> None:
-        """Record that a cause has ended: those of its effects that outlive it by a tick have another cause."""
-        # By about a tick, because no two ticks are exactly one interval apart.
+        """Record that a cause has ended. Effects that outlast it by a tick have another cause, and are notified."""
+        # Half a tick, because ticks are never exactly one interval apart.
         self.released |= dict.fromkeys(effects, now + tick_us // 2)
 
     def prune(self, now: Instant, tick_us: int) -> None:
-        """Forget the effects that were released long enough ago; not while the clock is behind."""
+        """Forget effects whose instant has passed. Not to be called while the clock is behind."""
         self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
 
     def update(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:
@@ -42,11 +42,11 @@ class Inhibition:
         self.inhibited = frozenset(pair for pair in self.effects_of(causes) if any(pair in one for one in standing))
 
     def effects_of(self, causes: Iterable[Iterable[Pair]]) -> set[Pair]:
-        """Return what some causes inhibit, given what each of them does, and what causes that ended lately did."""
+        """Return the effects of some causes, given the effects of each, and those of causes that have just ended."""
         return set(self.released).union(*causes)
 
     def named(self, effects: Iterable[Pair]) -> str:
-        """Return words to append to a cause's detail that name its inhibited effects; empty if it has none."""
+        """Return the part of a cause's detail that names its inhibited effects; empty if there are none."""
         inhibited = sorted(self.inhibited.intersection(effects))
         if not inhibited:
             return ""

@@ -1,20 +1,19 @@
-"""The life of an incident as one table: the facts at an evaluation determine its state, the action and the reason.
+"""The life of an incident as one table: the facts at an evaluation determine its state, action and reason.
 
     opened ──► pending ──► firing ──► resolved
                   │           │
                   └─────┬─────┘
-         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (unless it is
-         silenced until it is resolved: the operator waits for that)
+         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (unless an
+         operator acknowledged it, and so waits for the resolution)
          unconfirmed: it is no longer found, and nothing shows that it is over
          lost: it was notified, and its host has shown no sign for the whole lookback
          forgotten: it is dropped without a notification
 
-Suppression ends in a notification: a suppressed incident is notified once nothing suppresses it any more, whether or
-not a detector still finds it, unless it was seen to recover by then. An incident that was never notified has no
-notification of its end.
+Suppression ends in a notification: when nothing suppresses an incident any more, it is notified, even if no detector
+finds it then, unless it was seen to recover. The end of an incident that was never notified is not notified either.
 
-Every open incident gets one decision at each evaluation, even if nothing is done. Everything that shows an incident
-(alerts, `status`, STATUS=, `explain`, `check`, the preview of a reload) renders that decision.
+Every open incident gets one decision at each evaluation, even if there is nothing to do. Alerts, `status`, STATUS=,
+`explain`, `check` and the preview of a reload all show that decision.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class State(StrEnum):
     """The state of an incident."""
 
     FIRING = "firing"
-    """It is notified, or would be if it had not been already."""
+    """It is found, and nothing suppresses it."""
     UNCONFIRMED = "unconfirmed"
     """It is no longer found, and nothing new shows that it is over."""
     INHIBITED = "inhibited"
@@ -45,15 +44,15 @@ class State(StrEnum):
     MUTED = "muted"
     """A mute window suppresses it."""
     FLAPPING = "flapping"
-    """It comes and goes, and that has been notified."""
+    """It comes and goes, and its host was notified as flapping."""
     PENDING = "pending"
-    """It has not stood for long enough yet."""
+    """It has not been open for long enough yet."""
     LOST = "lost"
-    """Its host has shown no sign for the whole lookback, after it was notified."""
+    """It was notified, and its host has shown no sign for the whole lookback."""
     RESOLVED = "resolved"
     """It is over."""
     FORGOTTEN = "forgotten"
-    """It is dropped: it is out of scope, or nothing can be known about it any more."""
+    """It is dropped, because it is out of scope or can no longer be evaluated."""
 
 
 ENDED = frozenset({State.RESOLVED, State.FORGOTTEN})
@@ -64,23 +63,23 @@ class Action(StrEnum):
     """The action on an incident at an evaluation."""
 
     NOTIFY = "notify"
-    """Its first alert."""
+    """Send its first alert."""
     REPEAT = "repeat"
-    """Another alert."""
+    """Send another alert."""
     RESOLVE = "resolve"
-    """The notice that it is over."""
+    """Send the notice that it is resolved."""
     LOSE = "lose"
-    """The notice that its host is lost."""
+    """Send the notice that its host is lost."""
     NONE = "none"
 
 
 class Reason(StrEnum):
-    """The reason for the action, or for doing nothing."""
+    """The reason for the action, or for taking none."""
 
     FIRST = "first"
     REPEAT_DUE = "repeat due"
     NOTIFIED_THIS_HOUR = "notified this hour"
-    NOTIFIED_LATER = "notified at a later time than the clock shows"
+    NOTIFIED_LATER = "its latest alert is dated ahead of the clock"
     REPEAT_NOT_DUE = "repeat not due"
     WITHIN_GRACE = "within grace"
     UNDECIDED = "its cause may be the receiver"
@@ -99,16 +98,16 @@ class Reason(StrEnum):
 
 
 class Fact(IntFlag):
-    """The facts about an incident at an evaluation."""
+    """A fact about an incident at an evaluation."""
 
     DROPPED = auto()
-    """It is out of scope, or nothing can be known about it any more."""
+    """It is out of scope, or can no longer be evaluated."""
     OVER = auto()
     """It has recovered for long enough."""
     LOST = auto()
     """Its host has shown no sign for the whole lookback."""
     LOSS_FIRES = auto()
-    """It was never notified, or notified for the first time after it was lost, less than a lookback ago."""
+    """It was never notified, or was first notified when it was already lost, within the last lookback."""
     LOSS_NOTIFIED = auto()
     """The loss of its host was notified."""
     NOT_FOUND = auto()
@@ -128,21 +127,21 @@ class Fact(IntFlag):
     ACKNOWLEDGED = auto()
     """A silence covers it until it is resolved."""
     FLAPPING = auto()
-    """It comes and goes, and that has been notified."""
+    """It comes and goes, and its host was notified as flapping."""
     NOTIFIED = auto()
-    """An alert of it was sent."""
+    """It was notified."""
     WAS_SUPPRESSED = auto()
-    """Its first alert was suppressed, and has not been sent since."""
+    """Its first alert was suppressed and is still unsent."""
     TOO_EARLY = auto()
-    """Its host has had too little time since then to show that it has recovered, or the clock is uncertain."""
+    """Its host still has time to show a recovery after a suppression, or the clock is uncertain."""
     NOTIFIED_LATER = auto()
     """Its latest alert is dated later than this evaluation, because the clock is behind."""
     UNDECIDED = auto()
-    """Another incident that has not opened yet may turn out to be its cause."""
+    """An incident that has not opened yet may turn out to be its cause."""
     WITHIN_GRACE = auto()
-    """It has not been open for its grace."""
+    """Its grace has not passed."""
     NOTIFIED_THIS_HOUR = auto()
-    """This UTC hour has had its alert."""
+    """It was already notified in this UTC hour."""
     NOT_DUE = auto()
     """Its next repeat is not due yet."""
 
@@ -155,11 +154,11 @@ class Row:
     """One row of the table.
 
     Attributes:
-        facts: What must be true.
-        unless: What must not be true.
+        facts: The facts that must be true.
+        unless: The facts that must not be true.
         state: The state that follows.
-        action: What is done.
-        reason: Why.
+        action: The action that is taken.
+        reason: The reason of the action.
 
     """
 
@@ -171,10 +170,10 @@ class Row:
 
 
 def _notifications(facts: Fact, unless: Fact, state: State) -> tuple[Row, ...]:
-    """Return the rows of an incident that nothing suppresses: when it is notified, and when again."""
+    """Return the rows that decide when an incident that nothing suppresses is notified, and when again."""
     return (
         Row(facts | Fact.NOTIFIED_LATER, unless, state, Action.NONE, Reason.NOTIFIED_LATER),
-        # A grace that has become longer since makes nothing pending again that was notified.
+        # If a reload makes the grace longer, a notified incident does not become pending again.
         Row(facts | Fact.WITHIN_GRACE | Fact.NOTIFIED, unless, state, Action.NONE, Reason.WITHIN_GRACE),
         Row(
             facts | Fact.WITHIN_GRACE,
@@ -205,7 +204,7 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.MUTED, NOTHING, State.MUTED, Action.NONE, Reason.MUTED),
     Row(Fact.ACKNOWLEDGED, NOTHING, State.SILENCED, Action.NONE, Reason.ACKNOWLEDGED),
     Row(Fact.FLAPPING | Fact.WAS_SUPPRESSED, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
-    # Its host is lost. No detector finds it any more; if it was never notified, it is notified all the same.
+    # Its host is lost, so no detector finds it any more. If it was never notified before, it is notified now.
     Row(
         Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY | Fact.NOTIFIED,
         Fact.RECOVERING,
@@ -217,8 +216,8 @@ TABLE: tuple[Row, ...] = (
     *_notifications(Fact.LOST | Fact.LOSS_FIRES, Fact.RECOVERING, State.FIRING),
     Row(Fact.LOST | Fact.LOSS_NOTIFIED, Fact.RECOVERING, State.LOST, Action.NONE, Reason.LOST),
     Row(Fact.LOST, Fact.RECOVERING, State.LOST, Action.LOSE, Reason.LOST),
-    # It is not found. If it was suppressed, it is notified all the same; so is a cause whose effects are inhibited, or
-    # nobody would learn of them.
+    # It is not found. If it was suppressed, it is notified now. So is a cause that inhibits effects, because otherwise
+    # they would go unnoticed.
     Row(
         Fact.NOT_FOUND | Fact.WAS_SUPPRESSED | Fact.TOO_EARLY,
         Fact.RECOVERING,
@@ -238,7 +237,7 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.RECOVERING | Fact.ENDING, NOTHING, State.PENDING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING | Fact.NOTIFIED, Fact.INHIBITS, State.FIRING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING, Fact.INHIBITS, State.PENDING, Action.NONE, Reason.RECOVERING),
-    # It waits until it is known whether its host or the receiver is the cause.
+    # It waits until the cause is known: its host, or the receiver.
     Row(Fact.UNDECIDED, Fact.NOTIFIED | Fact.NOT_FOUND, State.PENDING, Action.NONE, Reason.UNDECIDED),
     # It is notified.
     *_notifications(Fact.NOT_FOUND, Fact.RECOVERING, State.UNCONFIRMED),
@@ -249,30 +248,30 @@ TABLE: tuple[Row, ...] = (
 _OPEN = frozenset(State) - ENDED - {State.LOST}
 
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {
-    # Found, it is in any state that a finding can be in; and unconfirmed, if it is found while the index is not seen.
-    # One whose resolution was suppressed comes from there as well: that is notified, or it stands again, or is lost.
+    # An incident that opens may be in any state: unconfirmed, if it is found while the index cannot be read; and
+    # resolved or lost, if it recovered earlier and its resolution was suppressed until now.
     None: frozenset(State),
     **{state: frozenset(State) for state in _OPEN},
-    # Only what was notified becomes lost, and what was notified is not pending again.
+    # Only a notified incident becomes lost, and a notified incident does not become pending again.
     State.PENDING: frozenset(State) - {State.LOST},
     State.LOST: frozenset(State) - {State.PENDING},
-    # Nothing that ends begins again: a fault that returns is another incident, unless nobody was notified of the end.
+    # An ended incident never opens again. A fault that returns is another incident, unless the end was not notified.
     State.RESOLVED: frozenset(),
     State.FORGOTTEN: frozenset(),
 }
-"""The state at one evaluation -> those that it can be in at the next; None before it opens, and once it has ended."""
+"""State at one evaluation -> possible states at the next. None stands for an incident that is not open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an evaluation decides about one incident.
+    """The decision of an evaluation on one incident.
 
     Attributes:
         incident: The incident.
         state: Its state.
         action: The action.
         reason: The reason.
-        detail: The cause, the silence or the latest alert that the reason refers to, in words.
+        detail: More about the reason: the cause, the silence or the time of the latest alert; may be empty.
 
     """
 
@@ -288,11 +287,11 @@ class Decision:
         return self.incident.pair
 
     def row(self) -> dict[str, str]:
-        """Return the JSON object of it that commands print."""
+        """Return the JSON object that commands print for it."""
         return {"state": self.state, "action": self.action, "reason": self.reason, "reason_detail": self.detail}
 
 
 @cache
 def row_of(facts: int) -> Row:
-    """Return the row for some facts, given as bits of `Fact`."""
+    """Return the first matching row for some facts, given as bits of `Fact`."""
     return next(row for row in TABLE if row.facts & facts == row.facts and not row.unless & facts)

@@ -1,6 +1,6 @@
-"""Hosts whose limit does not fit their rhythm: they are silent again and again, and recover by themselves.
+"""Find hosts whose limit does not fit their rhythm: they are silent repeatedly, and recover by themselves.
 
-A host that was refused meanwhile does not count: it had a reason to be silent, and a longer limit would hide that.
+A silence during which the host was refused does not count, because a longer limit would hide its reason.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _OF_REFUSALS = frozenset(STAGES).difference(MISSED)
 
 ENOUGH = 3
-"""How many recent `silent` incidents of a host must have been notified and resolved."""
+"""The number of recent `silent` incidents, notified and resolved, from which on a host is a misfit."""
 
 
 def misfits(ended: Iterable[Ended], is_fixed: Callable[[str], bool]) -> dict[str, int]:
-    """Return how often each host with a fixed limit was silent, not refused, and recovered, if that was often enough.
+    """Return host -> number of silences that it recovered from without being refused, for each misfit.
 
     Args:
         ended: The incidents that have ended recently.
-        is_fixed: Returns whether a host has the configured limit, and not a learned one.
+        is_fixed: Returns whether the limit of a host is configured rather than learned.
 
     """
     ended = tuple(ended)

@@ -1,4 +1,4 @@
-"""Mute windows: hours of the week without notifications, in local time, which includes summer time."""
+"""Mute windows: hours of the week without notifications, in local time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MuteWindow:
     """A window that recurs each week.
 
     Attributes:
-        days: The days on which it begins, Monday being 0.
+        days: The weekdays on which it begins; Monday is 0.
         begins: When it begins, in local time.
         ends: When it ends, exclusively. If that is no later than `begins`, it ends on the next day.
         zone: The time zone.
@@ -44,7 +44,7 @@ class MuteWindow:
     def is_active(self, at: Instant) -> bool:
         """Return whether an instant is within it.
 
-        Local time decides: an hour that occurs twice is muted both times, and one that is skipped never occurs.
+        Local time decides: an hour that occurs twice is muted both times, and a skipped hour never is.
         """
         there = (_EPOCH + timedelta(microseconds=at)).astimezone(self.zone)
         clock, day = there.time(), there.weekday()
@@ -55,7 +55,7 @@ class MuteWindow:
     def pauses(self, since: Instant, until: Instant) -> Iterator[Pause]:
         """Return every occurrence of it that overlaps the time between two instants, in order.
 
-        Of a local time that occurs twice or never, the reading that makes the window longer holds.
+        If a local time occurs twice or never, the instant that makes the window longer is used.
         """
         first, last = ((_EPOCH + timedelta(microseconds=at)).astimezone(self.zone).date() for at in (since, until))
         for number in range(-1, (last - first).days + 1):
@@ -66,7 +66,7 @@ class MuteWindow:
                     yield pause
 
     def in_words(self) -> str:
-        """Describe it for people: `[[quiet]] until 06:00 Europe/Berlin`."""
+        """Return a description for people: `[[quiet]] until 06:00 Europe/Berlin`."""
         return f"[[quiet]] until {self.ends:%H:%M} {self.zone.key}"
 
     def is_about(self, host: str) -> bool:

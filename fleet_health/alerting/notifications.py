@@ -1,4 +1,4 @@
-"""The words of an alert for an incident that no detector finds any more, and of a notice."""
+"""The texts of notices, and of alerts for incidents that no detector finds any more."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.model.instant import Instant
 
-_DOUBTFUL = "it is no longer found, but it has not been seen to recover"
-_DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the inhibited incidents."
+_UNCONFIRMED = "it is no longer found, but it has not been seen to recover"
+_UNCONFIRMED_FIX = (
+    "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the inhibited incidents."
+)
 _HOST_FIX = (
     "If the host should still be there: check that it is up, and that its uploads are accepted. `fleet-health explain"
-    " {host}` shows what is known of it."
+    " {host}` shows what is known about it."
 )
 
 
@@ -28,16 +30,16 @@ def unfound(incident: Incident, lookback_us: int) -> Finding:
 
     Args:
         incident: The incident.
-        lookback_us: After how long without any sign its host counts as lost.
+        lookback_us: How long its host must have shown no sign to count as lost.
 
     """
-    fix = _HOST_FIX.format(host=incident.host) if is_host(incident.host) else _DOUBTFUL_FIX
-    detail = _DOUBTFUL
+    fix = _HOST_FIX.format(host=incident.host) if is_host(incident.host) else _UNCONFIRMED_FIX
+    detail = _UNCONFIRMED
     if incident.lost_at is not None:
         missing = "accepted upload" if incident.is_missed else "row or response"
         detail = (
             f"no {missing} since {isoformat(incident.last_sign_at)}, not in the whole lookback"
-            f" ({describe(lookback_us)}): the host is lost, and nobody was notified of it before"
+            f" ({describe(lookback_us)}): the host is lost, and this was not notified before"
         )
     return Finding(incident.host, incident.symptom, detail, fix, incident.inhibits)
 

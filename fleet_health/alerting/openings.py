@@ -1,10 +1,10 @@
-"""Opens incidents: because of a finding, or because their host went missing while nobody watched."""
+"""Open incidents for findings, and for hosts that went missing while fleet-health was not running."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.causes import consequences, in_other_words
+from fleet_health.alerting.causes import consequences, possible_duplicates
 from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.symptoms import MISSED, STOPPING
 from fleet_health.model.subject import EVERY_HOST, is_host
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def note_findings(
     standing: Standing, found: Mapping[Pair, Finding], evaluation: Evaluation, policy: AlertPolicy, scope: Scope
 ) -> list[Pair]:
-    """Record the findings of an evaluation that are in scope; return the incidents that they open.
+    """Record the findings of an evaluation that are in scope, and return the incidents that they open.
 
-    An incident that is found again before its resolution was notified goes on as if it had never ended.
+    An incident that is found again before its resolution was notified continues as if it had never ended.
     """
     opened: list[Pair] = []
     for pair, finding in found.items():
@@ -39,7 +39,7 @@ def note_findings(
         incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
         incident.note_since(finding.since)
         incident.detail, incident.suggested_fix = finding.detail, finding.suggested_fix
-        # It still inhibits an effect that stands, though that is found no more.
+        # It goes on inhibiting effects that are open but no longer found.
         unfound = (other for other in incident.inhibits - finding.inhibits if other not in found)
         incident.inhibits = finding.inhibits.union(other for other in unfound if other in standing.open)
     _note_one_fault(standing, found, policy)
@@ -56,15 +56,15 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
     }
     for pair, others in consequences(of_one_fault).items():
         standing.open[pair].inhibits |= others
-    for first, second, is_one_fault in in_other_words(found, standing.open):
+    for first, second, is_one_fault in possible_duplicates(found, standing.open):
         inhibits = standing.open[first].inhibits
         standing.open[first].inhibits = inhibits | {second} if is_one_fault else inhibits - {second}
 
 
 def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:
-    """Open incidents for hosts that are gone: they went missing while nobody watched.
+    """Open incidents for hosts that went missing while fleet-health was not running.
 
-    If they could not upload until some instant, they have from then on as long as any other before that is notified.
+    If they could not upload until some instant, they get as much time from then on as any other host.
     """
     resumed_at = max((one.until for one in evaluation.pauses), default=0)
     causes = [cause for symptom in STOPPING if (cause := standing.open.get((EVERY_HOST, symptom))) is not None]

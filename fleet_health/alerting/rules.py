@@ -1,4 +1,4 @@
-"""The rules that a fleet is evaluated by: one value, which a reload replaces as a whole."""
+"""The rules by which a fleet is evaluated: one value, which a reload replaces as a whole."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules that a fleet is evaluated by.
+    """The rules by which a fleet is evaluated.
 
     Attributes:
         detectors: The detectors in force, each with its limits.
-        policy: When an incident is notified, and when it is over.
-        scope: Which hosts and symptoms incidents are opened for.
-        mute_windows: When no notifications are sent, and hosts may be off without being missed.
+        policy: The alert policy.
+        scope: The hosts and symptoms for which incidents are opened.
+        mute_windows: The windows in which no notifications are sent and hosts may be off.
 
     """
 
@@ -41,11 +41,11 @@ class Rules:
     mute_windows: tuple[MuteWindow, ...] = ()
 
     def reading_begins_at(self, states: Iterable[UnitState], at: Instant) -> Instant:
-        """Return since when rows must be known to evaluate at an instant, given the receiver's stops and starts."""
+        """Return the instant from which rows are needed to evaluate at `at`, given the unit's stops and starts."""
         history = UnitHistory()
         for state in states:
             history.record(state)
-        # If there was a start without a stop, nobody knows since when the unit was down before it.
+        # Before a start without a stop, it is not known how long the unit was down.
         stops = [pause for pause in history.pauses(lambda _: None) if pause.is_known]
         if (stopped_at := history.stopped_at()) is not None and stopped_at < at:
             stops.append(Pause(stopped_at, at, RECEIVER_STOPPED))
@@ -58,7 +58,7 @@ class Rules:
         return begin_of(at, lookback_of(self.detectors).uploads_us, pauses_since)
 
     def apply_to(self, fleet: Fleet) -> None:
-        """Record in a fleet when its hosts are not missed."""
+        """Record in a fleet the rules for when its hosts may be absent."""
         fleet.mute_windows = self.mute_windows
         fleet.watched_us = next((one.watched_us for one in self.detectors if isinstance(one, Watching)), None)
         fleet.is_unit_watched = any(detector.symptom in STOPPING for detector in self.detectors)

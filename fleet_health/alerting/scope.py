@@ -1,4 +1,4 @@
-"""The scope: for which hosts and symptoms incidents are opened. Others are dropped."""
+"""The scope of evaluation: the hosts and symptoms for which incidents are opened."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """For which hosts and symptoms incidents are opened.
+    """The hosts and symptoms for which incidents are opened.
 
     Attributes:
         symptoms: The symptoms; None for every one.
-        ignored: The hosts that are left out.
-        expected: The hosts that are missed if they never upload; None for all that are found missing.
-        general: The receivers, and the fleet as a whole, that are in scope; None for all that are found.
+        ignored: The hosts that are never in scope.
+        expected: The hosts that must upload at least once; None for every host that a detector finds.
+        general: The incidents of receivers and of the fleet as a whole that are in scope; None for all.
 
     """
 

@@ -1,11 +1,11 @@
-"""Silences: an operator suppresses the alerts of some hosts for a while. Each has an end, an author and a reason.
+"""Silences: operators suppress the alerts of some hosts for a limited time, and give a reason.
 
-The cost of silences is bounded here, however they are made: how many hold at a time, how many are remembered after
-their end, and how long and complex each may be. Silences are matched once for each host and set of silences: plain
+This module bounds the cost of silences, however they are made: how many are active at a time, how many are kept after
+their end, and how long and complex each may be. Silences are matched once for each host and set of silences; plain
 names are looked up, and only globs are matched.
 
-A silence may also acknowledge: then it covers the incidents that are open when it is made, and none that opens later,
-until all of them are resolved, and at the latest until its end.
+A silence may also acknowledge. It then covers the incidents that are open when it is made, and no later ones, until all
+of them have resolved or the silence ends.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 SHORTEST_US, LONGEST_US = 60 * SECOND_US, 30 * 24 * HOUR_US
-"""The longest silence, in microseconds."""
+"""The shortest and the longest silence, in microseconds."""
 AHEAD_US = 90 * 24 * HOUR_US
-"""How far ahead a silence may begin, in microseconds."""
+"""How far in the future a silence may begin, in microseconds."""
 WIDE_LONGEST_US = 24 * HOUR_US
-"""For how long one may cover most of the fleet without `--all`, in microseconds."""
+"""The longest silence that may cover most of the fleet without `--all`, in microseconds."""
 ACTIVE_LIMIT = 200
-"""How many silences may hold at a time or begin later."""
+"""The largest number of silences that are active or begin later."""
 ENDED_LIMIT = 200
-"""How many silences are remembered after their end, so that operators see that they ended."""
+"""The largest number of ended silences that are kept, so that operators see that they ended."""
 REASON_LENGTH = 200
-"""How many characters a reason may have."""
+"""The largest number of characters in a reason."""
 GLOB_LENGTH, GLOB_STARS = 128, 8
-"""How many characters a glob may have, and how many `*`."""
+"""The largest number of characters, and of `*`, in a glob."""
 NAME_LENGTH = 64
-"""How many characters an id or an author may have."""
+"""The largest number of characters in an id or an author."""
 
-# Enough for any fleet; requests about invented names must not fill the memory.
+# Enough for any fleet. Bounded, because requests may name invented hosts.
 _REMEMBERED_HOSTS = 20_000
 
 
 class TooManySilences(Exception):  # noqa: N818 - it names what was found, not an error
-    """No more silences may hold at a time; `str()` says what to do."""
+    """The limit of active silences is reached. `str()` is a message for people, with a remedy."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -60,16 +60,16 @@ class Silence(msgspec.Struct, frozen=True):
     """One silence.
 
     Attributes:
-        id: Its identifier, with which it can be ended early.
+        id: Its identifier, by which operators end it early.
         hosts: A glob for the hosts that it covers.
         symptom: The symptom that it covers; None for every symptom of these hosts.
-        starts_at: Since when it holds. If it acknowledges, it covers what had opened by then.
-        ends_at: Until when it holds, exclusively.
-        reason: Why.
+        starts_at: When it begins. If it acknowledges, it covers the incidents that had opened by then.
+        ends_at: When it ends, exclusively.
+        reason: The reason that its author gave.
         author: The user who made it.
         is_until_resolved: Whether it acknowledges: it covers the incidents that are open when it is made.
-        is_resolved: Whether it ended because all of them were resolved.
-        ended_by: The user who ended it early; empty if nobody did.
+        is_resolved: Whether it ended because all of them had resolved.
+        ended_by: The user who ended it early; empty if no user did.
 
     """
 
@@ -85,7 +85,7 @@ class Silence(msgspec.Struct, frozen=True):
     ended_by: str = ""
 
     def row(self) -> dict[str, str | bool | None]:
-        """Return the JSON object of it in `silences.json` and in the output of commands."""
+        """Return its JSON object, as in `silences.json` and the output of commands."""
         return {
             "id": self.id,
             "hosts": self.hosts,
@@ -100,12 +100,12 @@ class Silence(msgspec.Struct, frozen=True):
         }
 
     def in_words(self) -> str:
-        """Describe it for people: `6f2c until 2026-11-23T20:00Z, by ann: maintenance`."""
+        """Return a description for people: `6f2c until 2026-11-23T20:00Z, by ann: maintenance`."""
         until = f"{'resolved, or ' if self.is_until_resolved else ''}{isoformat(self.ends_at)[:16]}Z"
         return f"{self.id} until {until}, by {self.author}: {self.reason}"
 
     def is_active(self, now: Instant) -> bool:
-        """Return whether it holds at an instant."""
+        """Return whether it is active at an instant."""
         return self.starts_at <= now < self.ends_at
 
     def is_about(self, symptom: str) -> bool:
@@ -113,20 +113,20 @@ class Silence(msgspec.Struct, frozen=True):
         return self.symptom in {None, symptom}
 
     def covers(self, symptom: str, opened_at: Instant | None) -> bool:
-        """Return whether it covers an incident of the hosts that it matches, by its opening; None for none."""
+        """Return whether it covers an incident of its hosts, given when that opened; None if it has not opened."""
         return self.is_about(symptom) and (
             not self.is_until_resolved or (opened_at is not None and opened_at <= self.starts_at)
         )
 
     def ended(self, now: Instant, *, by: str = "", is_resolved: bool = False) -> Silence:
-        """Return it as it is after it was ended early, now. One that has not begun never holds."""
+        """Return a copy that ends at `now`. A silence that has not begun is then never active."""
         return msgspec.structs.replace(
             self, starts_at=min(self.starts_at, now), ends_at=now, ended_by=by, is_resolved=is_resolved
         )
 
 
 def glob_problem(glob: str) -> str:
-    """Return why a glob is too long or too complex for a silence; empty if it is not."""
+    """Return why a silence cannot have a glob, such as its length; empty if it can."""
     if not glob:
         return "it is empty"
     if len(glob) > GLOB_LENGTH:
@@ -137,10 +137,10 @@ def glob_problem(glob: str) -> str:
 
 
 def breadth_problem(glob: str, length_us: int, hosts: Iterable[str]) -> str:
-    """Return why a silence needs `--all`: it is long, and covers most of the fleet. Return nothing if it does not.
+    """Return why a silence needs `--all`: it is long and covers most of the fleet. Empty if it does not need it.
 
-    A glob without a literal character counts as matching every host. Any other glob is matched against the known hosts:
-    if there are at least two, it may match half of them.
+    A glob without a literal character counts as matching every host. Any other glob is matched against the known hosts.
+    If there are at least two, it may match up to half of them.
     """
     if length_us <= WIDE_LONGEST_US or is_plain(glob):
         return ""
@@ -152,11 +152,11 @@ def breadth_problem(glob: str, length_us: int, hosts: Iterable[str]) -> str:
         if count < 2 or count * 2 <= len(names):  # noqa: PLR2004 - a single host is no fleet
             return ""
         matched = f"matches {count} of {len(names)} known hosts"
-    return f"{glob} {matched}, and no alert of them would be sent for more than a day"
+    return f"{glob} {matched}, and would suppress their alerts for more than a day"
 
 
 def problem_of(silence: Silence) -> str:
-    """Return why a silence is invalid, however it was made; empty if it is valid."""
+    """Return why a silence is invalid; empty if it is valid."""
     length_us = silence.ends_at - silence.starts_at
     if problem := glob_problem(silence.hosts):
         return f"hosts: {problem}"
@@ -177,10 +177,10 @@ def problem_of(silence: Silence) -> str:
 
 
 def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], list[str]]:
-    """Return the usable silences, in order, and for each of the others why it is not, in a few words.
+    """Return the usable silences, in order, and a short text about each problem with the others.
 
-    Beyond the limits, the first of those that hold are kept, so that a stream of new ones displaces none; and the
-    latest of those that have ended.
+    Beyond the limits, the oldest active silences are kept, so that a stream of new ones displaces none, and the latest
+    ended ones.
     """
     problems: list[str] = []
     good: list[Silence] = []
@@ -191,7 +191,7 @@ def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], 
             good.append(one)
     holding = [one for one in good if one.ends_at > now]
     if (surplus := len(holding) - ACTIVE_LIMIT) > 0:
-        problems.append(f"{surplus} more than the {ACTIVE_LIMIT} that may be active at a time")
+        problems.append(f"{surplus} more than the limit of {ACTIVE_LIMIT} active silences")
     kept = {id(one) for one in holding[:ACTIVE_LIMIT]}
     ended = sorted((one for one in good if one.ends_at <= now), key=lambda one: one.ends_at)
     kept.update(id(one) for one in ended[-ENDED_LIMIT:])
@@ -199,10 +199,10 @@ def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], 
 
 
 def named_by(silences: Iterable[Silence], what: str, now: Instant) -> list[Silence]:
-    """Return the silences that hold or will, and that an id, a host name or a glob selects.
+    """Return the active and future silences that an id, a host name or a glob selects.
 
-    A name selects the silences of exactly that name or glob, and a glob those of every name or glob that it matches. A
-    host name never selects a silence that also covers other hosts.
+    A name selects the silences of exactly that name. A glob selects the silences of every name or glob that it matches.
+    So a host name never selects a silence that also covers other hosts.
     """
     left = [one for one in silences if one.ends_at > now]
     if by_id := [one for one in left if one.id == what]:
@@ -212,7 +212,7 @@ def named_by(silences: Iterable[Silence], what: str, now: Instant) -> list[Silen
 
 
 class Silences:
-    """All known silences, including those that have ended recently. Remembers which silences match a host."""
+    """All known silences, including recently ended ones. Caches which silences match a host."""
 
     def __init__(self, silences: Sequence[Silence] = ()) -> None:
         self.all = tuple(silences)
@@ -220,13 +220,13 @@ class Silences:
         shapes: list[Silence] = []
         for one in self.all:
             (self._by_name.setdefault(one.hosts, []) if is_plain(one.hosts) else shapes).append(one)
-        # For most hosts, one match of all globs together is enough.
+        # Most hosts match no glob, which one match of all globs together shows.
         self._any = HostGlobs(tuple({one.hosts for one in shapes}))
         self._shapes = [(re.compile(translate(one.hosts)).match, one) for one in shapes]
         self._about: dict[str, tuple[Silence, ...]] = {}
 
     def about(self, host: str) -> tuple[Silence, ...]:
-        """Return the silences that match a host, a receiver or the fleet, even if they do not hold at present."""
+        """Return the silences that match a host, a receiver or the fleet, whether or not they are active."""
         known = self._about.get(host)
         if known is None:
             known = self._matching(host)
@@ -235,27 +235,27 @@ class Silences:
         return known
 
     def prepare(self, hosts: Iterable[str]) -> None:
-        """Match these hosts now, so that they are only looked up later. Forget all other hosts.
+        """Match these hosts now, so that later calls only look them up. Forget all other hosts.
 
-        Call it in a thread: 10,000 hosts and 200 globs take a third of a second.
+        Call it in a thread, because 10,000 hosts and 200 globs take a third of a second.
         """
         known = self._about
         self._about = {host: known[host] if host in known else self._matching(host) for host in hosts}
 
     def of(self, host: str, symptom: str, now: Instant) -> Silence | None:
-        """Return the silence of a host's symptom at an instant, the one that ends last; None if there is none."""
+        """Return the silence of a host's symptom at an instant, the last to end if there are several; else None."""
         matching = (one for one in self.about(host) if one.is_about(symptom) and not one.is_until_resolved)
         return _longest(matching, now)
 
     def acknowledging(self, host: str, symptom: str, opened_at: Instant | None, now: Instant) -> Silence | None:
-        """Return the acknowledgement of an incident at an instant, the one that ends last; None if there is none."""
+        """Return the acknowledgement of an incident at an instant, the last to end if there are several; else None."""
         matching = (one for one in self.about(host) if one.is_until_resolved and one.covers(symptom, opened_at))
         return _longest(matching, now)
 
     def _matching(self, host: str) -> tuple[Silence, ...]:
         if not is_host(host):
-            # An incident of no single host must be named by its symptom: an operator who silences all hosts has not
-            # thought of the receiver, or of fleet-health being blind.
+            # Incidents that concern no single host need a symptom: operators who silence all hosts do not mean to
+            # silence the receiver, or fleet-health being blind.
             return tuple(one for one in self.all if one.hosts in (EVERY_HOST, host) and one.symptom is not None)
         named = self._by_name.get(host, ())
         if not self._any.matches(host):
@@ -264,7 +264,7 @@ class Silences:
 
 
 def _covered(silences: Silences, incidents: Mapping[Pair, Instant]) -> dict[str, list[Pair]]:
-    """Return which open incidents each silence covers, whether or not it holds at present."""
+    """Return silence id -> the open incidents that it covers, whether or not it is active."""
     covered: dict[str, list[Pair]] = {}
     for (host, symptom), opened_at in sorted(incidents.items()):
         for silence in silences.about(host):
@@ -278,30 +278,30 @@ def _longest(silences: Iterable[Silence], now: Instant) -> Silence | None:
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """A silence has ended.
+    """The end of a silence.
 
     Attributes:
         silence: The silence.
-        standing: The open incidents that it covered, each as host and symptom, in order.
-        was_in_vain: Whether it never covered any incident.
+        standing: The open incidents that it covered, in order.
+        never_matched: Whether it never covered any incident.
 
     """
 
     silence: Silence
     standing: tuple[Pair, ...] = ()
-    was_in_vain: bool = False
+    never_matched: bool = False
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What happened to the silences since the last evaluation.
+    """The changes to the silences since the last evaluation.
 
     Attributes:
         made: The new silences.
         begun: Known silences that have begun.
-        moved: Silences whose end was moved to another time in the future.
+        moved: Silences whose end was changed to another time in the future.
         ended: Silences that have ended.
-        resolved: Silences whose acknowledged incidents are all resolved.
-        removed: The ids of silences that disappeared before their end, each with that end, if it is known.
+        resolved: Silences whose acknowledged incidents have all resolved.
+        removed: The ids of silences that disappeared before their end, each with that end, or None if it is unknown.
 
     """
 
@@ -314,30 +314,30 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class SilenceRecord(msgspec.Struct):
-    """What is remembered about a silence.
+    """The state that `SilenceWatch` keeps of one silence.
 
     Attributes:
         has_matched: Whether it ever covered an incident.
-        is_said: Whether its end was logged.
-        is_planned: Whether it had not begun at the last evaluation.
+        is_end_reported: Whether its end was reported.
+        is_planned: Whether it was still to begin at the last evaluation.
         ends_at: Its end as of the last evaluation; None if that is not known.
 
     """
 
     has_matched: bool = False
-    is_said: bool = False
+    is_end_reported: bool = False
     is_planned: bool = False
     ends_at: Instant | None = None
 
 
 class SilenceWatch:
-    """Notices when silences are made, begin, end, or disappear, and reports each of that once."""
+    """Reports once when a silence is made, begins, is moved, ends or disappears."""
 
     def __init__(self, records: dict[str, SilenceRecord] | None = None) -> None:
         self.records = records or {}
 
     def look(self, silences: Silences, incidents: Mapping[Pair, Instant], now: Instant) -> Changes:
-        """Record an evaluation. Return each change once, and resolved silences until they have ended.
+        """Return the changes since the last evaluation. Resolved silences are returned until they have ended.
 
         Args:
             silences: The silences.
@@ -364,9 +364,11 @@ class SilenceWatch:
                 record.has_matched |= bool(pairs)
                 if silence.is_until_resolved and not pairs:
                     resolved.append(silence)
-            elif now >= silence.ends_at and not record.is_said:
-                record.is_said = True
-                ended.append(Ended(silence, pairs, was_in_vain=not pairs and not record.has_matched))
-        removed = [(id_, one.ends_at) for id_, one in self.records.items() if id_ not in records and not one.is_said]
+            elif now >= silence.ends_at and not record.is_end_reported:
+                record.is_end_reported = True
+                ended.append(Ended(silence, pairs, never_matched=not pairs and not record.has_matched))
+        removed = [
+            (id_, one.ends_at) for id_, one in self.records.items() if id_ not in records and not one.is_end_reported
+        ]
         self.records = records
         return Changes(tuple(made), tuple(begun), tuple(moved), tuple(ended), tuple(resolved), tuple(removed))

@@ -1,4 +1,4 @@
-"""What an evaluation showed, as far as decisions about incidents depend on it until the next one."""
+"""The result of an evaluation, as far as later decisions on incidents depend on it."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from fleet_health.model.pauses import Pause
     from fleet_health.model.subject import Pair
 
-# If the latest evaluation is longer ago than two ticks and this, nobody watched. No machine is busy for so long.
+# If the previous evaluation is older than two ticks and this, there was a gap. No machine is busy for so long.
 _UNWATCHED_US = 300 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What an evaluation showed.
+    """The result of an evaluation.
 
     Attributes:
         found: The findings that are in scope.
-        undecided: The findings that may turn out to have another cause.
+        undecided: The findings that may turn out to be the effect of another incident.
         pauses: The stretches of time in which no host could upload.
         is_clock_behind: Whether the clock contradicts our own records.
-        is_back_in_time: Whether its instant lies before that of an earlier evaluation.
-        is_clock_uncertain: Whether either is true, or the clock was set. Then absence is not evaluated.
-        is_after_a_gap: Whether there was no evaluation for a while before it.
+        is_back_in_time: Whether its instant is before that of an earlier evaluation.
+        is_clock_uncertain: Whether either is true, or the clock was set. If so, absence is not evaluated.
+        is_after_a_gap: Whether it is the first evaluation after a gap.
 
     """
 
@@ -51,13 +51,13 @@ class Situation:
 
 
 def situation_of(evaluation: Evaluation, before: Instant | None, scope: Scope, tick_us: int) -> Situation:
-    """Return what an evaluation showed.
+    """Return the result of an evaluation.
 
     Args:
-        evaluation: The evaluation. It may have begun before the scope last changed.
-        before: The latest evaluation before it; None if it is the first.
+        evaluation: The evaluation. It may have begun before the latest change of the scope.
+        before: The instant of the latest evaluation before it; None if it is the first.
         scope: The scope.
-        tick_us: The time from one evaluation to the next.
+        tick_us: The interval between evaluations.
 
     """
     now = evaluation.at

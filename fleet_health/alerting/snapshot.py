@@ -1,4 +1,4 @@
-"""The part of the incidents that is saved."""
+"""The part of `Incidents` that is saved in the state file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from fleet_health.model.subject import Pair  # noqa: TC001
 
 
 class Snapshot(msgspec.Struct):
-    """The part of the incidents that is saved.
+    """The part of `Incidents` that is saved in the state file.
 
     Attributes:
         at: The latest evaluation; None if there was none.
         open: The open incidents.
         unresolved: The incidents that have recovered, but whose resolution is suppressed.
-        released: Incidents that were inhibited until recently, each with the instant from which it is notified.
+        released: Incidents whose cause has just ended, each with the instant until which it is still inhibited.
         openings: The recent openings of each host and symptom.
         flapping: The hosts and symptoms that flap.
-        settled: Hosts that no longer flap, while that notice is suppressed, each with since when and until when.
-        resolved: The resolutions in the hours around the present, each with its instant.
+        settled: Hosts that have stopped flapping, but whose notice is suppressed, each with the begin and end of
+            flapping.
+        resolved: The notified resolutions in the hours around the present, each with its instant.
         ended: The incidents that were notified and have ended recently.
         dedup_keys: UTC hour -> the dedup keys of the alerts sent in it, for the hours around the present.
 

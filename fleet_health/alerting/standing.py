@@ -1,4 +1,4 @@
-"""The standing incidents: open ones, and those that have recovered but whose resolution is suppressed."""
+"""The standing incidents: the open ones, and the recovered ones whose resolution is suppressed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Standing:
-    """Keeps the standing incidents.
+    """Holds the standing incidents.
 
     Attributes:
         open: The open incidents.
@@ -39,22 +39,22 @@ class Standing:
         return {**self.unresolved, **self.open}
 
     def redate(self, latest: Instant) -> None:
-        """Date nothing later than an instant."""
+        """Move every instant that is later than `latest` to `latest`."""
         for incident in (*self.open.values(), *self.unresolved.values()):
             incident.redate(latest)
 
     @property
     def grouped(self) -> frozenset[Pair]:
-        """The incidents that are alerted as a group: of hosts that never uploaded, or came while the table was full."""
+        """The incidents alerted as a group: of hosts that never uploaded, or appeared while the table was full."""
         groups = (self.open.get((EVERY_HOST, symptom)) for symptom in GROUPS)
         return frozenset[tuple[str, str]]().union(*(group.inhibits for group in groups if group is not None))
 
     @property
     def anchored(self) -> tuple[str, ...]:
-        """The hosts that must not lose their place: those with an open incident that was notified, the oldest first.
+        """The hosts that must keep their place in the fleet, oldest incident first.
 
-        So must missed and lost hosts. Incidents of a group do not count, or a stranger could take as many places as it
-        invents names that are refused.
+        These are hosts with a notified incident that is not lost, and hosts whose uploads are missing. Incidents of a
+        group do not count, because otherwise refused uploads under invented names would take every place.
         """
         grouped = self.grouped
         anchored = [
@@ -67,11 +67,11 @@ class Standing:
 
     @property
     def once_uploaded(self) -> frozenset[str]:
-        """The missed and lost hosts: they have uploaded, even if their uploads are forgotten."""
+        """The hosts whose uploads are missing: they have uploaded, even if their uploads are forgotten."""
         return frozenset(one.host for one in self.open.values() if one.is_missed)
 
     def causes(self, inhibited: frozenset[Pair]) -> Mapping[Pair, Sequence[Pair]]:
-        """Return for each inhibited incident the open incidents that are its cause."""
+        """Return inhibited incident -> the open incidents that are its cause."""
         causes: dict[Pair, list[Pair]] = {}
         for cause, incident in self.open.items():
             for pair in incident.inhibits & inhibited if incident.inhibits else ():

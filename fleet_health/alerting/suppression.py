@@ -1,4 +1,4 @@
-"""Suppression by operators, as incidents see it: silences and mute windows."""
+"""Suppression by operators, through silences and mute windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """What suppresses the alerts of a host's symptom.
+    """The suppression of a host's symptom by an operator.
 
     Attributes:
         fact: `Fact.SILENCED`, `Fact.MUTED` or `Fact.ACKNOWLEDGED`.
@@ -29,9 +29,10 @@ class Suppression:
 
 
 Suppressions: TypeAlias = "Callable[[str, str, Instant | None], Suppression | None]"
-"""Returns what suppresses the alerts of a host and symptom at the instant in question; None if nothing does.
+"""Returns the suppression of a host and symptom at a fixed instant; None if there is none.
 
-The last argument is when the incident opened, because an acknowledgement covers no later one; None without one.
+The last argument is when the incident opened, because an acknowledgement covers no later incident. It is None if there
+is no incident.
 """
 
 
@@ -40,6 +41,6 @@ def no_suppressions(_host: str, _symptom: str, _opened_at: Instant | None) -> No
 
 
 def suppressed(incidents: Mapping[Pair, Incident], suppressions: Suppressions) -> dict[Pair, Suppression]:
-    """Return those of some incidents that an operator suppresses, with the suppression."""
+    """Return incident -> its suppression, for those of `incidents` that an operator suppresses."""
     found = ((pair, suppressions(*pair, one.opened_at)) for pair, one in incidents.items())
     return {pair: suppression for pair, suppression in found if suppression is not None}

@@ -193,7 +193,7 @@ class Silencing:
             )
         elif silence.is_resolved or silence.starts_at == silence.ends_at:
             pass  # it has served its purpose, or never began
-        elif ended.was_in_vain:
+        elif ended.never_matched:
             _log.warning("silence expired, never matched an incident", **facts, standing=standing, count=0)
         elif not silence.ended_by:
             notice(_log, "silence expired", **facts)

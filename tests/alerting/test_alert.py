@@ -85,12 +85,12 @@ def test_the_evidence_follows_the_six_keys(evidence: Evidence | None, command: s
     ("status", "ended_at", "detail", "line"),
     [
         pytest.param(
-            RESOLVED, AT + 60_000_000, "it is over, after 1 min", "RESOLVED host=pi-01 symptom=silent ", id="resolved"
+            RESOLVED, AT + 60_000_000, "resolved after 1 min", "RESOLVED host=pi-01 symptom=silent ", id="resolved"
         ),
         pytest.param(
             LOST,
             AT - 1,
-            "no sign of it for the whole lookback, after 0 s of silent; it is not notified again",
+            "no sign of the host for the whole lookback, after 0 s of silent; it will not be notified again",
             "LOST host=pi-01 symptom=silent ",
             id="lost, and the clock was set back",
         ),

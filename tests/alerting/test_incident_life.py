@@ -532,7 +532,7 @@ def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:
 
     assert told(news) == [("b", "flapping")]
     assert news.alerts[0].finding.detail == (
-        "fatal-only has come 2 times within 24 h, and silent has come 2 times within 24 h"
+        "fatal-only opened 2 times within 24 h, and silent opened 2 times within 24 h"
     )
 
 
@@ -580,7 +580,7 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
         (EVERY_HOST, "flapping"),
         SILENT,
     ]
-    assert alerts[-2].finding.detail == ("receiver-down has come 6 times within 24 h; inhibits 1 alert: a silent")
+    assert alerts[-2].finding.detail == ("receiver-down opened 6 times within 24 h; inhibits 1 alert: a silent")
 
 
 def test_a_cause_that_comes_again_within_its_hour_is_told_again_and_holds_back(watch: Watch) -> None:

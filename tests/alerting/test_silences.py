@@ -91,7 +91,7 @@ def test_an_end_is_noticed_once(
     again = SilenceWatch(dict(watch.records)).look(silences, dict.fromkeys(after, 0), 300)
 
     assert (early.made, early.ended, again) == ((one,), (), Changes())
-    assert first == Changes(ended=(Ended(one, said or (), was_in_vain=said == ()),))
+    assert first == Changes(ended=(Ended(one, said or (), never_matched=said == ()),))
 
 
 def test_what_is_gone_from_the_file_is_forgotten() -> None:
@@ -162,7 +162,7 @@ def test_how_many_are_admitted() -> None:
     assert admitted(holding, 10_000) == (holding[-ENDED_LIMIT:], [])
     assert problems == [
         "hosts: it has 200 characters, and no more than 128 are allowed",
-        "6 more than the 200 that may be active at a time",
+        "6 more than the limit of 200 active silences",
     ]
 
 

@@ -193,7 +193,7 @@ def test_what_is_no_longer_found_is_told_when_the_silence_ends(*, restarts: bool
 
     assert (told(outcome), told(again)) == ([REFUSED], [])
     assert outcome.alerts[0].finding.detail == "it is no longer found, but it has not been seen to recover"
-    assert outcome.alerts[0].finding.suggested_fix.endswith("`fleet-health explain a` shows what is known of it.")
+    assert outcome.alerts[0].finding.suggested_fix.endswith("`fleet-health explain a` shows what is known about it.")
     assert {one.state for one in world.engine.decisions} == {State.UNCONFIRMED}
 
 

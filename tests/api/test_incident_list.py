@@ -77,7 +77,7 @@ def test_a_flapping_host_is_an_incident_of_its_own(watch: Watch) -> None:
     (first,), (_,), (later,), (quiet,) = flapping_rows[2:]
     assert (first["action"], later["action"]) == ("notify", "none")
     assert first["first_notified_wall"] == isoformat(NOON + 2 * TICK) == quiet["first_notified_wall"]
-    assert first["detail"] == "silent has come 2 times within 24 h"
+    assert first["detail"] == "silent opened 2 times within 24 h"
     assert first["suggested_fix"] == flapping.SUGGESTED_FIX
     (end,) = [one for one in last["ended"] if one["symptom"] == "flapping"]
     assert {first["id"], later["id"], quiet["id"], end["id"]} == {first["id"]}

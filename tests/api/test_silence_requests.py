@@ -77,7 +77,7 @@ async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceR
         ({"all": 1}, "expected `all` to be true or false, found 1"),
         (
             {"for_s": 86_401},
-            "pi-\\* matches 2 of 3 known hosts, and no alert of them .* more than a day; ask with --all",
+            "pi-\\* matches 2 of 3 known hosts, and would suppress .* more than a day; ask with --all",
         ),
         ({"for_s": 86_401, "hosts": "[!_]*"}, "has no literal character and may match every host.*; ask with --all"),
         ({"for_s": 86_401, "hosts": "[!_]*", "is_trial": True}, "ask with --all"),

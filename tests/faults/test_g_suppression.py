@@ -62,7 +62,7 @@ def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
         ("dies", "silent", ""),
         ("dies", "silent", "resolved"),
     ]
-    assert "the host is lost, and nobody was notified of it before" in site.alert_rows()[0]["detail"]
+    assert "the host is lost, and this was not notified before" in site.alert_rows()[0]["detail"]
     assert after.status == 1
 
 

@@ -113,7 +113,7 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
     assert (flapping, silenced) == (both, set())
     assert site.alerted() == [("comes", "flapping")]
     assert site.alert_rows()[0]["detail"] == (
-        "silent has come 2 times within 24 h, and unstamped has come 2 times within 24 h"
+        "silent opened 2 times within 24 h, and unstamped opened 2 times within 24 h"
     )
 
 

@@ -52,7 +52,7 @@ def test_a_resolution_is_notified(site: Site, start_service: StartService) -> No
         service.until(lambda: open_incidents(site) == [("unstamped", "unstamped")], "the state")
 
     assert sorted(outcomes(site)[3:]) == [("quiet", "silent", "resolved"), ("refused", "fatal-only", "resolved")]
-    assert all("it is over, after" in row["detail"] for row in site.alert_rows()[3:])
+    assert all("resolved after" in row["detail"] for row in site.alert_rows()[3:])
 
 
 def test_the_alert_log_has_no_resolutions_by_default(site: Site, start_service: StartService) -> None:
