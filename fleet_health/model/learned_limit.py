@@ -11,9 +11,9 @@ The limit for a host that is silent since its newest upload:
   is usual.
 * It is a day longer for a host that uploads on most days and has its longest usual interval when it rests for a day or
   more, such as on weekends: beside these there may be a day off.
-* A host that has shown nothing but intervals longer than the floor for ten hours is not steady: one that was away, and
-  is back, uploads between. It may have changed its rhythm, so for a week each of these intervals is usual that has
-  another one nearly as long among them, however close together they began.
+* A host that has shown nothing but intervals longer than the floor for ten hours, of which two are alike, is not
+  steady: one that was away, and is back, uploads between. It may have changed its rhythm, so for a week the longest of
+  these is usual, however close together they began.
 * Of a host that is known for less than half a day, or of which no interval is usual, it is the floor.
 """
 
@@ -103,11 +103,12 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
         return limited(floor_us, "none of its intervals was longer")
     latest = latest_in_a_row(rhythm, intervals)
     lasted = rhythm.newest - latest[-1].begin if latest else 0
-    if lasted < HELD and _Hours(rhythm, intervals).are_steady():
+    present = _longest_usual(latest, 0, _TIMES) if lasted >= HELD else None
+    if present is None and _Hours(rhythm, intervals).are_steady():
         return limited(floor_us, "it uploads steadily at this hour")
     usual_us = usual_interval_us(rhythm, intervals) or 0
-    if HELD <= lasted < WEEK:
-        usual_us = max(usual_us, (_longest_usual(latest, 0, _TIMES) or 0) * BIN_US)
+    if present is not None and lasted < WEEK:
+        usual_us = max(usual_us, present * BIN_US)
     if not usual_us:
         return limited(floor_us, "no two of its long intervals are alike")
     limit_us = min(max(floor_us, limit_by(usual_us, intervals)), max(floor_us, ceiling_us))

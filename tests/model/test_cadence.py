@@ -129,6 +129,12 @@ def without_four_hours(instants: list[int], days: tuple[int, ...]) -> list[int]:
             id="a host of office hours, by day",
         ),
         pytest.param(
+            [at for at in by_day((8, 17), FOUR_WEEKS, MONDAY + DAY_US) if at <= MONDAY + 8 * HOUR_US],
+            FLOOR_US,
+            "it uploads steadily at this hour",
+            id="a host of office hours, after its first upload of the day",
+        ),
+        pytest.param(
             by_day((8, 17), FOUR_WEEKS, MONDAY),
             63 * HOUR_US + 15 * MINUTE_US + 6 * HOUR_US + 30 * MINUTE_US + DAY_US,
             "the longest usual one and half as much again, and a day, as it rests",
