@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import Rejection
 
 # Seconds. A burst of hints causes one read; a source that is away is looked for again soon.
-_REST = 0.25
+_REST = 0.5
 LOOK_AGAIN = 2.0
 
 _PHASES = {

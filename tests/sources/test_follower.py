@@ -94,7 +94,7 @@ async def test_a_burst_of_hints_costs_one_look(rests: list[float]) -> None:
     """The look after a hint knows of it; one without a hint must look more closely."""
     one = await followed([None] * 3, hints=[True, False, True])
 
-    assert rests == [0.25, 0.25]
+    assert rests == [0.5, 0.5]
     assert one.hinted == [False, True, False, True]
     assert one.counters.retries == {}
 
@@ -134,7 +134,7 @@ async def test_an_input_that_is_away_says_why_and_since_when(
     ("phase", "rest"),
     [
         (Phase.CATCHING_UP, 0.0),
-        (Phase.FOLLOWING, 60.25),
+        (Phase.FOLLOWING, 60.5),
         (Phase.WAITING, 2.0),
         (Phase.REFUSED, 2.0),
         (Phase.FAILING, 1.0),
