@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
+# How many host names are remembered: those of a large fleet. Strangers can invent any number.
 _NAMES = 20_000
 
 _PIECE_SIZE = 1 << 17
@@ -27,6 +28,18 @@ _LINE_BREAK = b"\nnull null\n"
 # How many objects within one row, which may be no rows, are tried to find the row that ends a line.
 _MOST_OBJECTS = 8
 _host_of_row, _time_of_row = attrgetter("host"), attrgetter("time")
+
+
+class _Names(dict[str, str]):
+    """Host in a row -> its safe name; those are kept that are safe as they are, for any other may be of any length."""
+
+    def __missing__(self, raw: str) -> str:
+        name = named_host(kept_name(raw))
+        if name == raw:
+            if len(self) >= _NAMES:
+                self.clear()
+            self[raw] = name
+        return name
 
 
 class IndexParser:
@@ -42,8 +55,7 @@ class IndexParser:
         dated, undated = row(datetime), row(str)
         self._decode_dated, self._decode_undated = (msgspec.json.Decoder(one).decode for one in (dated, undated))
         self._decode_values = msgspec.json.Decoder(dated | None).decode_lines
-        self._names: dict[str, str] = {}
-        """Host in a row -> its safe name, for some of those that were read."""
+        self._names = _Names()
 
     def parse(self, line: bytes) -> Upload | Rejection:
         """Read one line, without its newline."""
@@ -60,7 +72,7 @@ class IndexParser:
             return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return rejection(_reason(error, line), line)
-        return Upload(_name(row.host), at) if row.host else rejection("empty host", line)
+        return Upload(self._names[row.host], at) if row.host else rejection("empty host", line)
 
     def parse_block(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         r"""Read a block of whole lines, each ended by `\n`."""
@@ -109,21 +121,16 @@ class IndexParser:
         if latest is None or from_datetime(max(latest[0].values())) > until:
             uploads, rejections = self.parse_block(block) if latest is None else self.parse_every(block)
             return uploads, rejections, len(uploads)
-        moments, count = latest
-        return [Upload(_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
+        names, (moments, count) = self._names, latest
+        return [Upload(names[host], from_datetime(moment)) for host, moment in moments.items()], [], count
 
     def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
         names, rows = self._names, list[Any]()
-        if len(names) > _NAMES:
-            names.clear()
         for piece in _pieces(block):
             plain = self._plain_rows(piece)
             if not plain:
                 return self.parse_block(block)
-            for row in plain:
-                if row.host not in names:
-                    names[row.host] = _name(row.host)
             rows += plain
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
@@ -191,10 +198,6 @@ def _pieces(block: bytes) -> Iterator[bytes]:
         end = block.find(b"\n", begin + _PIECE_SIZE) + 1 or len(block)
         yield block[begin:end]
         begin = end
-
-
-def _name(raw: str) -> str:
-    return named_host(kept_name(raw))
 
 
 def is_whole_row(line: bytes) -> bool:

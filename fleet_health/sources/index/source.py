@@ -148,7 +148,9 @@ class IndexFollower(Follower):
                 self._tail.close()
 
     def _parsed(self, lines: bytes, plain_until: Instant) -> tuple[list[Upload], list[Rejection], int]:
-        if not self._is_every_wanted:
+        # By its last row, for `parse_latest` would read a block of new rows twice.
+        is_new = self._last_row_at is not None and self._last_row_at > plain_until
+        if not (self._is_every_wanted or is_new):
             return self._parser.parse_latest(lines, plain_until)
         uploads, rejections = self._parser.parse_every(lines)
         return uploads, rejections, len(uploads)
