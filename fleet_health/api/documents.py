@@ -26,6 +26,7 @@ from fleet_health.api.unknown_names import unknown_error
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, PathHangs
 from fleet_health.files.hanging_calls import call_at
+from fleet_health.files.outputs import outputs, unwritable
 from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
@@ -190,9 +191,9 @@ class Documents:
         except ConfigError as error:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
         try:
-            source_problems = await call_at(SOURCES, _source_problems, self._settings, settings)
+            source_problems = await call_at(SOURCES, _problems, self._settings, settings)
         except PathHangs as error:
-            source_problems = [f"the sources cannot be checked: {error}"]
+            source_problems = [f"what it names cannot be checked: {error}"]
         await self._silencing.refresh(clock.now())
         async with self._intake.paused() as fleet:
             now = clock.now()
@@ -281,9 +282,11 @@ class Documents:
         )
 
 
-def _source_problems(old: Settings, new: Settings) -> list[str]:
-    """Return the problems of sources that the new settings name and the old ones do not."""
-    found = []
+def _problems(old: Settings, new: Settings) -> list[str]:
+    """Return the problems of sources and outputs that the new settings name and the old ones do not."""
+    known = set(outputs(old))
+    changed = [output for output in outputs(new) if output not in known]
+    found = [f"{output.key}: {problem}" for output in changed if (problem := unwritable(output))]
     for receiver in changed_sources(old, new):
         of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
         found += [of_receiver + problem for problem in inspected(receiver, clock.now()).of_service]

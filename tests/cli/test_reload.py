@@ -37,7 +37,7 @@ def test_what_changes_is_said_and_then_done(
         document = reload("--dry-run", "--json").documents[0]
         untouched = service.events("configuration reloaded")
         done = reload()
-        service.until(lambda: service.events("configuration reloaded"), "the reload")
+        applied = service.events("configuration reloaded")
         service.until(lambda: ("slow", "silent") in site.alerted(), "what was foreseen")
 
     assert nothing.stdout == "no setting has changed\nnothing would fire or resolve right now\n"
@@ -45,17 +45,17 @@ def test_what_changes_is_said_and_then_done(
     assert lines[:3] == [
         "detectors.fatal-only.min_count: 10 -> 13",
         'detectors.silent.after: "30m" -> "15m"',
-        "quiet: as it was -> changed",
+        "quiet: changed",
     ]
     assert [line.split(":")[:2] for line in lines[3:]] == [
         ["fires", " slow silent"],
         ["resolves", " refused fatal-only"],
     ]
     assert (document["fires"][0]["host"], document["resolves"][0]["host"]) == ("slow", "refused")
-    assert untouched == []
+    assert (untouched, len(applied)) == ([], 1)
     assert done.status == 0
     assert done.stdout.splitlines()[:3] == lines[:3]
-    assert done.stdout.endswith("the service applies it now; `fleet-health status` shows the result\n")
+    assert done.stdout.endswith("the service has applied it; `fleet-health status` shows the fleet\n")
 
 
 def test_what_will_not_be_told_of_at_once_is_marked(
@@ -160,6 +160,37 @@ def test_a_configuration_that_is_wrong_changes_nothing(
     assert document.documents[0]["version"] == 1
     assert len(document.documents[0]["problems"]) == 2
     assert reloads == []
+
+
+def test_what_cannot_be_written_is_said_before_and_after(
+    site: Site, reload: Callable[..., Finished], start_service: StartService
+) -> None:
+    """A directory that is missing is a problem; with an alert log that cannot be written, the reload is refused."""
+    site.configure()
+    site.upload("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    missing = site.directory / "none"
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure(f'metrics.textfile = "{missing}/a.prom"\npage.directory = "{missing}"')
+        absent = reload("--dry-run")
+        taken = reload("--json")
+        site.configure(alerts=site.directory)
+        foreseen = reload("--dry-run")
+        refused = reload()
+        refused_document = reload("--json")
+
+    assert absent.status == 3
+    assert f"problem: metrics.textfile: {missing}: No such file or directory\n" in absent.stdout
+    assert f"problem: page.directory: {missing}: No such file or directory\n" in absent.stdout
+    assert (taken.status, taken.documents[0]["outcome"]) == (3, "taken")
+    problem = f"problem: alerts.path: {site.directory}: expected a file, found a directory\n"
+    assert (foreseen.status, problem in foreseen.stdout) == (3, True)
+    assert (refused.status, problem in refused.stdout) == (2, True)
+    assert refused.stdout.endswith("the service has refused it, and keeps the previous configuration\n")
+    assert "reload refused: alerts.path: " in refused.stderr
+    assert (refused_document.status, refused_document.documents[0]["outcome"]) == (2, "refused")
 
 
 def test_a_service_is_found_by_a_configuration_that_it_refused(

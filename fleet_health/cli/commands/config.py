@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from fleet_health.config.schema import ReceiverSettings
+    from fleet_health.config.schema import ReceiverSettings, Settings
 
 VERSION = 1
 """The version of the documents; keys are only ever added to them."""
@@ -50,8 +50,8 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
         " problem; 3 when it can, but what it names is no receiver's: a unit that systemd does not know and that has no"
         " entry in the journal, a unit without a line that the patterns match, an index that does not exist, is another"
-        " file, or may not be read by the service (which root sees of the installed configuration). Where neither the"
-        " journal nor the index exists, only the file is checked.",
+        " file, or may not be read by the service, or a directory that it may not write to (both of which root sees of"
+        " the installed configuration). Where neither the journal nor the index exists, only the file is checked.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
@@ -105,13 +105,17 @@ class _Found:
             self.problems += (of_receiver + problem for problem in seen.problems)
             self.notes += (of_receiver + note for note in seen.notes)
 
-    def add_obstacle(self, receiver: ReceiverSettings) -> None:
-        """Look whether the service may read an index that is there, and that root has read."""
-        from fleet_health.cli.setup.service_view import obstacle  # noqa: PLC0415 - only for this
+    def add_obstacles(self, settings: Settings) -> None:
+        """Look whether the service may read the indexes that are there, and that root has read, and write its files."""
+        from fleet_health.cli.setup.service_view import obstacle, write_obstacle  # noqa: PLC0415 - only for this
+        from fleet_health.files.outputs import outputs  # noqa: PLC0415 - likewise
 
-        path = receiver.index.path
-        if path.exists() and (reason := obstacle(path)):
-            self.problems.append(f"{path}: {reason}")
+        for path in (one.index.path for one in settings.receivers):
+            if path.exists() and (reason := obstacle(path)):
+                self.problems.append(f"{path}: {reason}")
+        for output in outputs(settings):
+            if reason := write_obstacle(output):
+                self.problems.append(f"{output.key}: {reason}")
 
     def show(self, name: Path | str) -> None:
         """Print it for people."""
@@ -128,10 +132,11 @@ class _Found:
 def _check(options: argparse.Namespace) -> int:
     path, found, wrong = config_path(options), _Found(), list[Problem]()
     try:
-        for receiver in load(path).receivers:
+        settings = load(path)
+        for receiver in settings.receivers:
             found.add(receiver, is_file_only=options.file_only)
-            if path == DEFAULT_PATH and os.geteuid() == 0 and not options.file_only:
-                found.add_obstacle(receiver)
+        if path == DEFAULT_PATH and os.geteuid() == 0 and not options.file_only:
+            found.add_obstacles(settings)
     except ConfigError as error:
         if not options.json:
             return refuse(error)

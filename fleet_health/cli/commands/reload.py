@@ -1,9 +1,10 @@
-"""`fleet-health reload`: say what the configuration would change right now, then have it taken."""
+"""`fleet-health reload`: show what the configuration would change right now, then have it applied."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,21 @@ from fleet_health.cli.asking import with_allowed_service
 from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_BLIND, EXIT_CONFIG, Subparsers, add_config_option
+from fleet_health.config.document import LISTS
 from fleet_health.errors import printable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+_TAKEN, _REFUSED, _PENDING = "taken", "refused", "pending"
+_OUTCOMES = {
+    _TAKEN: "the service has applied it; `fleet-health status` shows the fleet",
+    _REFUSED: "the service has refused it, and keeps the previous configuration",
+    _PENDING: "the service is still reading what it names; `fleet-health status` shows the result",
+}
+_PATIENCE_S, _LOOK_EVERY_S = 30.0, 0.1
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -27,9 +37,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help=SUMMARIES["reload"],
         description="Show which settings have changed in the configuration file of the running service, and what would"
         " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Only root may reload.",
-        epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
-        " user may not reload it; 3 when a unit, match or index that has changed in it is not there, or is not a"
-        " receiver's; 4 when the service is not running; 5 when this user may not ask it.",
+        epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, when the"
+        " service has refused it, or when this user may not reload it; 3 when a unit, match or index that has changed"
+        " in it is not there, or is not a receiver's, or a directory that has changed cannot be written; 4 when the"
+        " service is not running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")
@@ -46,22 +57,44 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
     document = ask(path, target("reload", query={"dry_run": ["true"]}), "POST")
     for problem in document["problems"]:
         print(printable(problem), file=sys.stderr)  # noqa: T201
-    if options.json:
-        print(json.dumps(document))  # noqa: T201
-    elif not document["problems"]:
+    if not document["problems"] and not options.json:
         print("\n".join(_lines(document)))  # noqa: T201
-    if document["problems"]:
+    outcome = None if document["problems"] or options.dry_run else _applied(path)
+    if options.json:
+        print(json.dumps({**document, "outcome": outcome}))  # noqa: T201
+    elif outcome:
+        print(_OUTCOMES[outcome])  # noqa: T201
+    if document["problems"] or outcome == _REFUSED:
         return EXIT_CONFIG
-    if not options.dry_run:
-        ask(path, target("reload"), "POST")
-        if not options.json:
-            print("the service applies it now; `fleet-health status` shows the result")  # noqa: T201
     return EXIT_BLIND if document["source_problems"] else 0
+
+
+def _applied(path: Path) -> str:
+    """Have the configuration applied, and wait for that; return the outcome, as in `_OUTCOMES`."""
+
+    def look() -> dict[str, Any]:
+        return ask(path, target("status", query={"limit": ["1"]}))
+
+    before, until = look()["counters"]["reloads"], time.monotonic() + _PATIENCE_S
+    ask(path, target("reload"), "POST")
+    while True:
+        seen = look()
+        grown = {name for name, count in seen["counters"]["reloads"].items() if count > before.get(name, 0)}
+        if _REFUSED in grown:
+            for problem in seen["problems"]:
+                print(printable(problem), file=sys.stderr)  # noqa: T201
+            return _REFUSED
+        if grown:
+            return _TAKEN
+        if time.monotonic() > until:
+            return _PENDING
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     for change in document["changes"]:
-        yield printable(f"{change['key']}: {change['old']} -> {change['new']}")
+        values = "changed" if change["key"] in LISTS else f"{change['old']} -> {change['new']}"
+        yield printable(f"{change['key']}: {values}")
     if not document["changes"]:
         yield "no setting has changed"
     for problem in document["source_problems"]:

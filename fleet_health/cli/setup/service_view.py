@@ -1,4 +1,4 @@
-"""Finds out what the service will be able to read, whichever user asks."""
+"""Finds out what the service will be able to read and to write, whichever user asks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,21 @@ import pwd
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.files.outputs import unwritable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.files.outputs import Output
 
 SERVICE_USER = "fleet-health"
-DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf"
-# ProtectHome= and PrivateTmp= of the unit.
+DROP_INS = "/usr/local/share/doc/fleet-health/drop-ins"
 _PATIENCE_S = 10
+# StateDirectory= of the unit: systemd makes it when the service starts.
+_OWN = Path("/var/lib/fleet-health")
+# ProtectHome= and PrivateTmp= of the unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is written there
 
 
@@ -29,18 +39,51 @@ def obstacle(path: Path) -> str:
     if not path.exists():
         return "it does not exist"
     if hides(path):
-        return f"the unit hides it from the service, below /home, /root and /tmp; install {DROP_IN}"
+        return f"the unit hides it from the service, below /home, /root and /tmp; install {DROP_INS}/hidden-index.conf"
     if os.geteuid() != 0:
         return "" if os.access(path, os.R_OK) else "it may not be read by you"
     try:
         user = pwd.getpwnam(SERVICE_USER)
     except KeyError:
         return ""
-    return "" if _can_read(path, user) else f"the user {SERVICE_USER} may not read it; {_closed_part(path)}"
+
+    def is_read() -> bool:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        return True
+
+    return "" if _succeeds_as(user, is_read) else f"the user {SERVICE_USER} may not read it; {_closed_part(path)}"
 
 
-def _can_read(path: Path, user: pwd.struct_passwd) -> bool:
-    """Try it in a child that has become that user, with the groups that the unit has beside."""
+def write_obstacle(output: Output) -> str:
+    """Return why the service could not write to a place, in a clause; empty if nothing is known to be in the way.
+
+    Only root can try it with the rights of the service's user.
+    """
+    place = output.place
+    if output.directory.is_relative_to(_OWN):
+        return ""
+    if not place.is_dir() or os.geteuid() != 0:
+        return unwritable(output)
+    if not any(place.is_relative_to(one) for one in _writable_in_unit()):
+        return f"{place}: the unit lets the service write only to its own; install {DROP_INS}/{output.drop_in}"
+    try:
+        user = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return ""
+    is_in_the_way = not _succeeds_as(user, lambda: not unwritable(output))
+    return unwritable(output) or (f"{place}: the user {SERVICE_USER} may not write there" if is_in_the_way else "")
+
+
+def _writable_in_unit() -> list[Path]:
+    """Return the directories that the unit lets the service write to; the root if it forbids none, or is not known."""
+    shown = _properties_of_unit("ProtectSystem", "ReadWritePaths")
+    if shown.get("ProtectSystem") != "strict":
+        return [Path("/")]
+    return [Path(one.lstrip("-+")) for one in shown.get("ReadWritePaths", "").split()]
+
+
+def _succeeds_as(user: pwd.struct_passwd, attempt: Callable[[], bool]) -> bool:
+    """Try something in a child that has become a user, with the groups that the unit has beside."""
     groups = _groups_of_unit()
     child = os.fork()
     if child == 0:
@@ -48,8 +91,7 @@ def _can_read(path: Path, user: pwd.struct_passwd) -> bool:
             os.setgroups([*os.getgrouplist(user.pw_name, user.pw_gid), *groups])
             os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
             os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
-            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-            os._exit(0)
+            os._exit(0 if attempt() else 1)
         os._exit(1)
     _, status = os.waitpid(child, 0)
     return status == 0
@@ -57,14 +99,21 @@ def _can_read(path: Path, user: pwd.struct_passwd) -> bool:
 
 def _groups_of_unit() -> list[int]:
     """Return the groups that the unit adds to those of its user; a drop-in may have added some."""
-    command = ["systemctl", "show", "--property=SupplementaryGroups", "--value", f"{SERVICE_USER}.service"]
     groups: list[int] = []
-    with suppress(OSError, subprocess.SubprocessError):
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE_S).stdout
-        for name in shown.split():
-            with suppress(KeyError):
-                groups.append(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
+    for name in _properties_of_unit("SupplementaryGroups").get("SupplementaryGroups", "").split():
+        with suppress(KeyError):
+            groups.append(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
     return groups
+
+
+def _properties_of_unit(*names: str) -> dict[str, str]:
+    """Return properties of the service's unit; none if systemd cannot be asked."""
+    command = ["systemctl", "show", f"--property={','.join(names)}", f"{SERVICE_USER}.service"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE_S).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {name: value for name, _, value in (line.partition("=") for line in shown.splitlines())}
 
 
 def _closed_part(path: Path) -> str:

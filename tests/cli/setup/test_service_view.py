@@ -11,7 +11,8 @@ import pytest
 from fleet_health.__main__ import main
 from fleet_health.cli.commands import config
 from fleet_health.cli.setup import service_view
-from fleet_health.cli.setup.service_view import obstacle
+from fleet_health.cli.setup.service_view import obstacle, write_obstacle
+from fleet_health.files.outputs import Output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,38 @@ def test_the_installed_configuration_must_name_an_index_that_the_service_may_rea
 
     assert main(["config", "check", str(file)]) in {status, 3}
     assert ("the user nobody may not read it" in capsys.readouterr().err) == (status == 3)
+
+
+@pytest.mark.parametrize(
+    ("unit", "owner", "reason"),
+    [
+        pytest.param({}, NOBODY.pw_uid, "", id="the unit is not known, and the user owns the directory"),
+        pytest.param({}, 0, "{0}: the user nobody may not write there", id="the user may not"),
+        pytest.param(
+            {"ProtectSystem": "strict", "ReadWritePaths": "/var/www /var/lib/cis490"},
+            NOBODY.pw_uid,
+            "{0}: the unit lets the service write only to its own; install {1}/page.conf",
+            id="the unit does not let it",
+        ),
+        pytest.param({"ProtectSystem": "strict", "ReadWritePaths": "-{0}"}, NOBODY.pw_uid, "", id="a drop-in lets it"),
+    ],
+)
+def test_what_keeps_the_service_from_writing(
+    unit: dict[str, str], owner: int, reason: str, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its user and its unit, though root may write everywhere."""
+    directory = index.parent
+    os.chown(directory, owner, owner)
+    shown = {name: value.format(directory) for name, value in unit.items()}
+    monkeypatch.setattr(service_view, "_properties_of_unit", lambda *_: shown)
+
+    obstacle = write_obstacle(Output("page.directory", directory, None, "page.conf", is_created=False))
+
+    assert obstacle == reason.format(directory, service_view.DROP_INS)
+
+
+def test_the_directory_of_the_unit_may_be_missing() -> None:
+    """It is made when the service starts for the first time."""
+    own = service_view._OWN
+
+    assert write_obstacle(Output("alerts.path", own, own / "alerts.jsonl", "alert-log.conf", is_created=False)) == ""
