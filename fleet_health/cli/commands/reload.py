@@ -78,10 +78,11 @@ def _applied(path: Path) -> str:
     before, until = look()["counters"]["reloads"], time.monotonic() + _PATIENCE_S
     ask(path, target("reload"), "POST")
     while True:
-        seen = look()
-        grown = {name for name, count in seen["counters"]["reloads"].items() if count > before.get(name, 0)}
+        now = look()["counters"]["reloads"]
+        grown = {name for name, count in now.items() if count > before.get(name, 0)}
         if _REFUSED in grown:
-            for problem in seen["problems"]:
+            # The problems of the same document may be older than its counters.
+            for problem in look()["problems"]:
                 print(printable(problem), file=sys.stderr)  # noqa: T201
             return _REFUSED
         if grown:
