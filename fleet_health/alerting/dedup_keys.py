@@ -2,7 +2,7 @@
 
 A key is kept under the hour in which its row was detected. So a row with the key of another hour, written by hand or
 with a wrong clock, suppresses nothing. If a fault returns in the hour in which its resolution was notified, that is
-another incident, so the hour may have another alert.
+another incident, so the hour may have another alert. So it is if the configuration left it out for a while.
 """
 
 from __future__ import annotations
@@ -31,17 +31,18 @@ class DedupKeys:
 
     Attributes:
         by_hour: UTC hour -> the keys of the alerts that were sent in it.
-        resolved: Host and symptom -> when its latest resolution was notified, if that is recent.
+        ended: Host and symptom -> when its latest incident ended, if that is recent: its resolution was notified, or it
+            was dropped as out of scope.
 
     """
 
     def __init__(
         self,
         by_hour: Mapping[str, Iterable[str]] | None = None,
-        resolved: Iterable[tuple[Pair, Instant]] = (),
+        ended: Iterable[tuple[Pair, Instant]] = (),
     ) -> None:
         self.by_hour: dict[str, set[str]] = {hour: set(keys) for hour, keys in (by_hour or {}).items()}
-        self.resolved = dict(resolved)
+        self.ended = dict(ended)
 
     def around(self, *instants: Instant) -> dict[str, list[str]]:
         """Return UTC hour -> its sorted keys, for the hours around some instants, up to a limit.
@@ -59,27 +60,25 @@ class DedupKeys:
 
     def copy(self) -> DedupKeys:
         """Return an independent copy."""
-        return DedupKeys(self.by_hour, self.resolved.items())
+        return DedupKeys(self.by_hour, self.ended.items())
 
     def add(self, key: str, at: Instant) -> None:
         """Record an alert that was sent at an instant."""
         self.by_hour.setdefault(utc_hour(at), set()).add(key)
 
     def add_row(self, key: str, at: Instant) -> None:
-        """Record an alert from the alert log, unless its incident has resolved since."""
-        if not any(
-            at <= resolved_at and dedup_key(*pair, resolved_at) == key for pair, resolved_at in self.resolved.items()
-        ):
+        """Record an alert from the alert log, unless its incident has ended since."""
+        if not any(at <= ended_at and dedup_key(*pair, ended_at) == key for pair, ended_at in self.ended.items()):
             self.add(key, at)
 
-    def note_resolved(self, pair: Pair, at: Instant) -> None:
-        """Record that a resolution was notified. A later alert belongs to another incident, even in the same hour."""
-        self.resolved[pair] = at
+    def note_ended(self, pair: Pair, at: Instant) -> None:
+        """Record the end of an incident. A later alert belongs to another incident, even in the same hour."""
+        self.ended[pair] = at
         self.by_hour.get(utc_hour(at), set()).discard(dedup_key(*pair, at))
 
-    def resolved_this_hour(self, pair: Pair, now: Instant) -> Instant | None:
-        """Return when a resolution was notified, if that was in the UTC hour of `now`; else None."""
-        at = self.resolved.get(pair)
+    def ended_this_hour(self, pair: Pair, now: Instant) -> Instant | None:
+        """Return when an incident ended, if that was in the UTC hour of `now`; else None."""
+        at = self.ended.get(pair)
         return at if at is not None and utc_hour(at) == utc_hour(now) else None
 
     def has(self, pair: Pair, at: Instant) -> bool:
@@ -88,12 +87,12 @@ class DedupKeys:
         return given is not None and dedup_key(*pair, at) in given
 
     def prune(self, now: Instant) -> None:
-        """Forget hours far from the present, and resolutions that are more than an hour old."""
+        """Forget hours far from the present, and ends that are more than an hour old."""
         # ISO hours sort like time.
         first, last = utc_hour(now - _REMEMBERED_US), utc_hour(now + _REMEMBERED_US)
         self.by_hour = {hour: keys for hour, keys in self.by_hour.items() if first <= hour <= last}
-        self.resolved = {pair: at for pair, at in self.resolved.items() if abs(now - at) < HOUR_US}
+        self.ended = {pair: at for pair, at in self.ended.items() if abs(now - at) < HOUR_US}
 
     def redate(self, latest: Instant) -> None:
-        """Move resolutions that are later than `latest` to `latest`. Keys keep their hours, as their rows do."""
-        self.resolved = {pair: min(at, latest) for pair, at in self.resolved.items()}
+        """Move ends that are later than `latest` to `latest`. Keys keep their hours, as their rows do."""
+        self.ended = {pair: min(at, latest) for pair, at in self.ended.items()}

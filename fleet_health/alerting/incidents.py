@@ -191,7 +191,7 @@ class Incidents:
         if self.at is not None and detected_at <= self.at:
             return
         if status == RESOLVED:
-            self._dedup_keys.note_resolved(pair, detected_at)
+            self._dedup_keys.note_ended(pair, detected_at)
         if symptom == flapping.SYMPTOM:
             if status:
                 self._end_flapping([one for one in self._flapping.hosts() if one.host == host], detected_at)
@@ -223,7 +223,7 @@ class Incidents:
             openings=list(self._flapping.openings.items()),
             flapping=list(self._flapping.flaps.items()),
             settled=list(self._flapping.settled.items()),
-            resolved=list(self._dedup_keys.resolved.items()),
+            resolved=list(self._dedup_keys.ended.items()),
             ended=list(self.ended.all),
             dedup_keys=self._dedup_keys.around(*(at for at in (self.at, self._now) if at is not None)),
         )
@@ -343,7 +343,7 @@ class Incidents:
             if suppressions(*pair, None) is None:
                 self._end_flapping([settled[host]], now)
                 self._flapping.note_end_notified(host)
-                self._dedup_keys.note_resolved(pair, now)
+                self._dedup_keys.note_ended(pair, now)
                 notices.append(Notice(RESOLVED, *pair, since, until, now))
         return notices
 
@@ -360,6 +360,9 @@ class Incidents:
         decider, causes = self._decider, self._standing.causes(self._inhibition.inhibited)
         decided = [decider.decide(one, now, None, causes, facts) for one, facts in ends]
         self.ended.add(((one.incident, one.state) for one in decided if one.reason in _FINAL), now)
+        for one in decided:
+            if not self._scope.includes(*one.pair):
+                self._dedup_keys.note_ended(one.pair, now)
         decisions = [*self._decide_on_open(by_operator, now), *decided]
         return sorted(decisions, key=lambda decision: cause_first(decision.pair))
 
@@ -387,7 +390,7 @@ class Incidents:
         if named := self._inhibition.named(finding.inhibits):
             finding = replace(finding, detail=finding.detail + named)
         pair = (finding.host, finding.symptom)
-        alert = Alert(finding, now, after=self._dedup_keys.resolved_this_hour(pair, now))
+        alert = Alert(finding, now, after=self._dedup_keys.ended_this_hour(pair, now))
         self._dedup_keys.add(alert.dedup_key, now)
         return alert
 
@@ -396,5 +399,5 @@ class Incidents:
         if decision.action is Action.LOSE:
             decision.incident.loss_notified_at = now
         else:
-            self._dedup_keys.note_resolved(decision.pair, now)
+            self._dedup_keys.note_ended(decision.pair, now)
         return notice_of(decision, now)

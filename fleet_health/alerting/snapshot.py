@@ -24,7 +24,7 @@ class Snapshot(msgspec.Struct):
         flapping: The hosts and symptoms that flap.
         settled: Hosts that have stopped flapping, but whose notice is suppressed, each with the begin and end of
             flapping.
-        resolved: The notified resolutions in the hours around the present, each with its instant.
+        resolved: The incidents that resolved or were left out in the hours around the present, each with its instant.
         ended: The incidents that were notified and have ended recently.
         dedup_keys: UTC hour -> the dedup keys of the alerts sent in it, for the hours around the present.
 

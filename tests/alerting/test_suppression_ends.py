@@ -16,6 +16,7 @@ from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.lifecycle import Fact, Reason, State
 from fleet_health.alerting.rules import Rules
+from fleet_health.alerting.scope import Scope
 from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
@@ -249,6 +250,23 @@ def test_a_fault_that_returns_within_the_hour_is_another_incident(*, restarts: b
     assert (state.state, state.reason) == (State.FIRING, Reason.FIRST)
     assert first.alerts[0].dedup_key == back.alerts[0].dedup_key
     assert (first.alerts[0].after, back.alerts[0].after) == (None, NOON + 2 * TICK)
+
+
+@RESTARTS
+def test_what_the_configuration_left_out_for_a_while_is_notified_anew(*, restarts: bool) -> None:
+    """It was dropped without a resolution, so what is found afterwards is another incident, in the same hour too."""
+    watch = Watch(restarts=restarts)
+    first = watch.tick(NOON, SILENT)
+    watch.incidents.tune(watch.policy, Scope(frozenset({"fatal-only"})))
+    watch.restarts = False
+    dropped = watch.tick(NOON + TICK, evaluated=["fatal-only"])
+    watch.incidents.tune(watch.policy, Scope())
+    watch.restarts = restarts
+    back, later = watch.tick(NOON + 2 * TICK, SILENT), watch.tick(NOON + 3 * TICK, SILENT)
+
+    assert [told(first), told(dropped), said(dropped), told(back), told(later)] == [[SILENT], [], [], [SILENT], []]
+    assert [one.state for one in dropped.decisions] == [State.FORGOTTEN]
+    assert back.alerts[0].after == NOON + TICK
 
 
 def test_the_keys_of_the_alert_log_do_not_hide_a_fault_that_returned() -> None:

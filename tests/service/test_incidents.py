@@ -275,7 +275,7 @@ def test_an_alert_is_repeated_as_configured(site: Site, start_service: StartServ
 
 
 def test_an_ignored_host_is_forgotten_at_the_reload(site: Site, start_service: StartService) -> None:
-    """Its uploads and incidents are dropped. When it is watched again, it is known at once."""
+    """Its uploads and incidents are dropped. When it is watched again, it is known and notified at once."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -288,6 +288,9 @@ def test_an_ignored_host_is_forgotten_at_the_reload(site: Site, start_service: S
         site.configure()
         service.reload()
         service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
+        service.until(lambda: len(site.alert_rows()) >= 5, "the alerts")
+
+    assert set(outcomes(site)[3:5]) == {("quiet", "silent", ""), ("refused", "fatal-only", "")}
 
 
 def test_gaps_survive_a_restart(site: Site, start_service: StartService, run_command: RunCommand) -> None:
