@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import SourceForbidden, SourceMissing, SourceUnavailable
-from fleet_health.model.instant import HOUR_US
+from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.observation import Response
+from fleet_health.model.window import REFUSED
 from fleet_health.model.words import plural
 from fleet_health.sources.index.once import read_index
 from fleet_health.sources.journal.machines import opened
@@ -18,12 +20,17 @@ from fleet_health.sources.journal.once import read_journal
 from fleet_health.sources.journal.unheard import unheard_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
+    from fleet_health.config.schema import IndexSettings, ReceiverSettings
     from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.parsing.receiver_log import LogObservation
 
 _ROWS_BACK_US, _LINES_BACK_US = 24 * HOUR_US, HOUR_US // 2
+# A row may be written later than the line.
+_IN_FLIGHT_US = 10 * SECOND_US
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,10 @@ class Inspection:
 
 def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
     """Check the sources of a receiver. If neither exists, this is not its machine, and there is no problem."""
-    rows: list[Instant] = []
+    rows: list[Upload] = []
     errors: list[SourceUnavailable] = []
     problems: list[str] = []
-    for look in (_problems_of_index(receiver.index, rows, now), _problems_of_journal(receiver.journal, rows, now)):
+    for look in (_problems_of_index(receiver.index, rows, now), _problems_of_journal(receiver, rows, now)):
         try:
             problems += look
         except SourceUnavailable as error:
@@ -61,8 +68,8 @@ def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
     return Inspection(tuple(problems), tuple(f"not checked: {error}" for error in forbidden), of_service)
 
 
-def _problems_of_index(settings: IndexSettings, rows: list[Instant], now: Instant) -> Iterator[str]:
-    past = read_index(settings, now - _ROWS_BACK_US, now, lambda found: rows.extend(one.at for one in found))
+def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant) -> Iterator[str]:
+    past = read_index(settings, now - _ROWS_BACK_US, now, rows.extend)
     share = past.coverage.share
     if share.came_in and not share.understood:
         reasons = ", ".join(past.rejections.by_reason)
@@ -72,12 +79,42 @@ def _problems_of_index(settings: IndexSettings, rows: list[Instant], now: Instan
         )
 
 
-def _problems_of_journal(settings: JournalSettings, rows: list[Instant], now: Instant) -> Iterator[str]:
+def _problems_of_journal(receiver: ReceiverSettings, rows: Sequence[Upload], now: Instant) -> Iterator[str]:
+    settings = receiver.journal
     with opened(settings) as journal:
         for reader in journal.readers:
             reader.find_instances(now - _LINES_BACK_US)
         unheard = unheard_in(journal.readers, settings)
     yield from unheard
-    coverage = read_journal(settings, now - _LINES_BACK_US, now, lambda _: None).coverage
-    if not unheard and coverage.is_unmatched(rows, now):
+    if unheard:
+        return
+    uploading: set[str] = set()
+
+    def take_in(observations: Iterable[LogObservation | UnitState]) -> None:
+        until = now - _IN_FLIGHT_US
+        uploading.update(
+            one.host for one in observations if type(one) is Response and one.status < REFUSED and one.at < until
+        )
+
+    coverage = read_journal(settings, now - _LINES_BACK_US, now, take_in).coverage
+    share = coverage.share
+    if not share.is_understood and not share.understood:
+        yield (
+            f"not one of {plural(share.came_in, 'upload line')} of the journal was understood; `fleet-health patterns`"
+            " shows them, see `journal.response`"
+        )
+    elif coverage.is_unmatched((one.at for one in rows), now):
         yield unmatched_in_words(settings)
+    indexed = {one.host for one in rows}
+    if uploading and uploading.isdisjoint(indexed):
+        yield (
+            f"{receiver.index.path}: of the hosts that the journal shows uploading ({_names(uploading)}), none has a"
+            f" row within 24 h (hosts with one: {_names(indexed)}); see `index.path`, `index.host_field` and"
+            " `journal.response`"
+        )
+
+
+def _names(hosts: Collection[str]) -> str:
+    """Return some names of hosts, and how many more there are."""
+    more = f" and {len(hosts) - _NAMED} more" if len(hosts) > _NAMED else ""
+    return ", ".join(sorted(hosts)[:_NAMED]) + more if hosts else "none"

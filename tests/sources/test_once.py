@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -277,6 +279,47 @@ def test_an_inspection_says_that_no_line_matches_though_rows_come(receiver: Rece
     (problem,) = inspected(receiver, NOW).problems
 
     assert "journal.response" in problem
+
+
+def test_an_inspection_says_that_upload_lines_are_not_understood(receiver: ReceiverSettings) -> None:
+    """Also right after the start of the receiver, when the journal does not reach back far enough for the rows."""
+    other_format = re.compile("PUT /v1/episodes/(?P<host>[a-z]+)/e1 answered (?P<status>[0-9]+)$")
+    receiver = replace(receiver, journal=replace(receiver.journal, response=other_format))
+    write_index(receiver, row("a", NOW - MINUTE_US))
+    lines = [(access("a"), NOW - age * SECOND_US) for age in range(60, 10, -10)]
+    write_journal(receiver, *lines[:4])
+    few = inspected(receiver, NOW).problems
+    write_journal(receiver, lines[4])
+    (problem,) = inspected(receiver, NOW).problems
+
+    assert few == ()
+    assert problem.startswith("not one of 5 upload lines of the journal was understood")
+    assert "see `journal.response`" in problem
+
+
+@pytest.mark.parametrize(
+    ("indexed", "has_problem"),
+    [
+        pytest.param(["a"], False, id="one of them has a row"),
+        pytest.param([], True, id="the index is empty"),
+        pytest.param(["z1", "z2", "z3", "z4"], True, id="the rows are those of other hosts"),
+    ],
+)
+def test_an_index_without_the_hosts_that_upload_is_another_ones(
+    indexed: list[str], receiver: ReceiverSettings, *, has_problem: bool
+) -> None:
+    """Or the pattern takes something else for the host. What was accepted this moment need not be in it yet."""
+    write_index(receiver, *(row(host, NOW - HOUR_US) for host in indexed))
+    write_journal(receiver, (access("a"), NOW - MINUTE_US), (access("b", 412), NOW - MINUTE_US), (access("c"), NOW))
+    problems = inspected(receiver, NOW).problems
+
+    named = "z1, z2, z3 and 1 more" if indexed else "none"
+    assert bool(problems) == has_problem
+    assert all(
+        f"of the hosts that the journal shows uploading (a), none has a row within 24 h (hosts with one: {named})"
+        in one
+        for one in problems
+    )
 
 
 def test_an_inspection_on_another_machine_says_that_only_the_file_was_checked(receiver: ReceiverSettings) -> None:
