@@ -167,7 +167,7 @@ class Incident(msgspec.Struct):
             self.is_absence_excused, self.waits_until = False, now + absence_us
 
     def is_too_early(self, now: Instant) -> bool:
-        """Return whether its host still has time to show a recovery before the incident is notified unfound."""
+        """Return whether its host still has time to show a recovery before the incident is notified as unconfirmed."""
         return self.is_absence_excused or (self.waits_until is not None and now < self.waits_until)
 
     @property

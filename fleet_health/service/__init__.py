@@ -1,1 +1,1 @@
-"""The parts of the daemon, and how they notify systemd."""
+"""The parts of the daemon."""

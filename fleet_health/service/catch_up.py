@@ -1,4 +1,4 @@
-"""Sends alerts to the journal that are only in the alert log, because the service was killed between the two writes.
+"""Send alerts to the journal that are only in the alert log, because the service was killed between the two writes.
 
 The journal is searched for them first, so none is sent twice. If it cannot be read, none is sent.
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from fleet_health.records.alert_log import AlertLog
     from fleet_health.service.delivery import Delivery
 
-# How far back at most: older alerts are not worth sending.
+# Older alerts are not worth sending.
 _LONGEST_US = 24 * HOUR_US
-# For how many seconds to wait for a busy journald.
+# How many seconds to wait for a busy journald.
 _PATIENCE = 10.0
 
 _log = structlog.get_logger("fleet_health.service")
@@ -57,7 +57,7 @@ async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> Non
 
 
 def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Alert | Notice]:
-    """Return the alerts and notices that the journal may lack: those of two hours, and those since the state was saved.
+    """Return the alerts and notices that the journal may lack: of the last two hours, and since the state was saved.
 
     Return none if the alert log cannot be read; `past_alerts_or_none` logs that.
     """
@@ -68,7 +68,7 @@ def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Aler
 
 
 def recorded_since(log: AlertLog, since: Instant, now: Instant) -> list[Alert | Notice]:
-    """Return the alerts and notices from an instant up to now; none if the alert log cannot be read."""
+    """Return the alerts and notices from `since` up to `now`; none if the alert log cannot be read."""
     try:
         entries = log.entries_since(since)
     except SinkUnavailable:
@@ -79,12 +79,12 @@ def recorded_since(log: AlertLog, since: Instant, now: Instant) -> list[Alert | 
 def unsent(
     entries: Sequence[Alert | Notice], send_mark: Callable[[str], None], *, patience: float
 ) -> list[Alert | Notice]:
-    """Return the alerts and notices that the journal lacks. Wait for journald.
+    """Return the alerts and notices that the journal lacks, after journald has written a mark.
 
     Args:
         entries: The alerts and notices.
         send_mark: Sends an entry with a mark to the journal.
-        patience: For how many seconds to wait for journald to write the mark.
+        patience: How many seconds to wait for journald to write the mark.
 
     Raises:
         SourceUnavailable: The journal cannot be read.
@@ -100,7 +100,7 @@ def unsent(
 
 
 def _is_ours(entry: Alert | Notice) -> bool:
-    """Return whether a row is valid; the file may have been edited by hand."""
+    """Return whether the symptom and status of a row are known, because the file may have been edited by hand."""
     if isinstance(entry, Notice):
         return entry.status in NOTICE_IDS and entry.symptom in MESSAGE_IDS
     return entry.finding.symptom in MESSAGE_IDS

@@ -1,4 +1,4 @@
-"""Reads the wall clock, and notices that it was set. Other modules do not read it: they are passed `now`."""
+"""Read the wall clock, and detect that it was set. Other modules do not read it: they are passed `now`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def now() -> Instant:
 
 
 def monotonic_us() -> int:
-    """Return the microseconds since a fixed instant. They stop while the machine is suspended."""
+    """Return the microseconds since a fixed instant, without the time in which the machine was suspended."""
     return time.monotonic_ns() // 1000
 
 
 def booted_at(now: Instant) -> Instant:
-    """Return when this machine booted, given the present. Time in which it was suspended counts."""
+    """Return when this machine booted, given the present."""
     return now - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
@@ -44,8 +44,8 @@ SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
 def is_synchronized(now: Instant, file: Path | None = None) -> bool:
     """Return whether a time server has confirmed the clock within the hour.
 
-    The kernel also knows it, even with chrony, but `ProtectClock=` denies the system call. If the clock was set back
-    since, the time of the file is ahead of the present and proves nothing.
+    The kernel also knows this, with chrony as well, but `ProtectClock=` denies the system call. If the clock was set
+    back since, the time of the file is ahead of the present and proves nothing.
     """
     try:
         at = (file or SYNCHRONIZED).stat().st_mtime_ns // 1000
@@ -55,14 +55,14 @@ def is_synchronized(now: Instant, file: Path | None = None) -> bool:
 
 
 def confirmation_beside(control_path: Path) -> Path:
-    """Return the file with which root confirms the clock: it is in the directory of the control socket."""
+    """Return the file with which root confirms the clock. It is in the directory of the control socket."""
     return control_path.with_name("clock-is-right")
 
 
 def is_confirmed(now: Instant, file: Path) -> bool:
-    """Return whether root or our own user has touched the file within the hour, which confirms the clock.
+    """Return whether root or our own user confirmed the clock by touching the file within the hour.
 
-    Only they may write to its directory. A file of another user is ignored all the same.
+    Although only they may write to its directory, a file of another user is ignored.
     """
     try:
         found = file.lstat()
@@ -73,7 +73,7 @@ def is_confirmed(now: Instant, file: Path) -> bool:
 
 
 class StepWatch:
-    """Notices that the wall clock and the monotonic clock diverge: the clock was set, or the machine was suspended."""
+    """Detects that the clock was set or the machine suspended: the wall clock and the monotonic clock diverge."""
 
     def __init__(
         self,
@@ -87,12 +87,12 @@ class StepWatch:
         self._offset_us = self._wall() - self._monotonic()
         self._asleep_us = self._asleep()
         self.slept_us = 0
-        """How much of the latest step is time in which the machine was suspended, in microseconds."""
+        """The part of the latest step in which the machine was suspended, in microseconds."""
 
     def look(self) -> tuple[Instant, int]:
-        """Return the present, and by how many microseconds the clock has stepped since the last call; negative if back.
+        """Return the present, and the step of the clock since the last call in microseconds; negative if set back.
 
-        Both come from one reading of the clock, so a step right after it is seen by the next call.
+        Both come from one reading of the clock, so the next call sees a step that comes right after it.
         """
         now, before_us = self._wall(), self._offset_us
         self._offset_us = now - self._monotonic()

@@ -1,4 +1,4 @@
-"""Checks the clock against our own records: whether it can be right, and since when it cannot."""
+"""Check the wall clock against our own records."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 STATE_ALONE_US = HOUR_US // 2
-"""For how long the saved state must be the only record that contradicts the clock before it is ignored."""
+"""How long the saved state must be the only record that contradicts the clock before it is ignored."""
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class ClockCheck:
-    """Checks the clock at each evaluation, and knows since when it is behind or set again and again."""
+    """Checks the clock at each evaluation, and records since when it has been behind or set repeatedly."""
 
     def __init__(self, is_confirmed: Callable[[Instant], bool], monotonic: Callable[[], int] = monotonic_us) -> None:
         """Prepare to check the clock.
@@ -40,24 +40,24 @@ class ClockCheck:
         self._began_us: int | None = None
         self._alert_log_at: Instant | None = None
         self.confirmation: Path | None = None
-        """The file with which root confirms the clock, for the status; None if there is no such file."""
+        """The file with which root confirms the clock, for the status; None if it cannot be confirmed."""
         self.state: SourceState | None = None
-        """The state of the clock as if it were a source that cannot be read; None while nothing is wrong with it."""
+        """The problem of the clock, as the state of a source that cannot be read; None if there is no problem."""
         self.is_behind = False
         """Whether the latest check found a contradiction."""
         self.first_at: Instant = 0
-        """What the clock showed when it was first found to be behind; valid while it is."""
+        """The time on the clock when it was first found to be behind; valid while it is behind."""
         self.latest_at: Instant = 0
         """The latest instant of our own records; valid while the clock is behind."""
         self.disproved_until: Instant = 0
-        """Up to when records do not count, because they were dated by a clock that was wrong; 0 if all count."""
+        """Records up to this instant are ignored, because a wrong clock dated them; 0 if none are."""
 
     def restore(self, *, disproved_until: Instant, alert_log_at: Instant | None) -> None:
-        """Restore what is known from before the start.
+        """Restore the records from before the start.
 
         Args:
             disproved_until: `disproved_until` of the saved state.
-            alert_log_at: The newest row of the alert log that is dated ahead of the clock; None if there is none.
+            alert_log_at: The date of the newest row of the alert log that is ahead of the clock; None if there is none.
 
         """
         self.disproved_until, self._alert_log_at = disproved_until, alert_log_at
@@ -69,28 +69,28 @@ class ClockCheck:
             return ""
         if not self.is_behind:
             return f"the clock is {self.state.reason}: absence is not evaluated"
-        problem = f"the clock is {self.state.reason}: absence and ends are not evaluated"
+        problem = f"the clock is {self.state.reason}: absence and resolutions are not evaluated"
         if self.confirmation is None:
             return problem
-        return f"{problem}; if it is right, and was ahead before, confirm it as root: touch {self.confirmation}"
+        return f"{problem}; if it is right now and was ahead before, confirm it as root: touch {self.confirmation}"
 
     def check(
         self, now: Instant, saved_at: Instant | None, newest: Mapping[str, Instant | None], *, is_set: bool
     ) -> bool:
         """Check the clock against the saved state, the sources and the alert log.
 
-        If a time server or root has confirmed the clock, the records are wrong. So is the saved state if it alone
-        contradicts the clock for long while new rows and entries agree with it: absence can be evaluated by the clock
-        that all of them use, even if that clock is wrong.
+        If a time server or root has confirmed the clock, the records are wrong. The saved state is also taken to be
+        wrong if it alone contradicts the clock for long, while new rows and entries agree with the clock. Absence can
+        then be evaluated even if the clock is wrong, because all of them use it.
 
         Args:
-            now: What the clock shows.
+            now: The time on the clock.
             saved_at: The latest evaluation in the saved state; None if there is none.
-            newest: Source -> when its newest row or entry is dated; None if it has none.
+            newest: Source -> the date of its newest row or entry; None if it has none.
             is_set: Whether the clock was set since the last check.
 
         Returns:
-            Whether the saved state is dated ahead of a clock that is right, and must be dated as of now.
+            Whether the saved state is dated ahead of a clock that is right, and must be redated to now.
 
         """
         was_behind, others = self.is_behind, {ALERT_LOG: self._alert_log_at, **newest}
@@ -107,7 +107,7 @@ class ClockCheck:
         return is_redated
 
     def _is_state_alone(self, others: Mapping[str, Instant | None], now: Instant) -> bool:
-        """Return whether the saved state alone has contradicted the clock for long while new records agreed with it."""
+        """Return whether only the saved state has contradicted the clock for long, while new records agreed with it."""
         lasting_us = 0 if self._began_us is None else self._monotonic() - self._began_us
         if contradiction(others, now) is not None or lasting_us < STATE_ALONE_US:
             return False
@@ -118,9 +118,9 @@ class ClockCheck:
 
         Args:
             found: The record that contradicts the clock; None if none does.
-            now: What the clock shows.
-            is_set: Whether it was set since the last check. Once is no problem; if it happens again and again, absence
-                is never evaluated.
+            now: The time on the clock.
+            is_set: Whether it was set since the last check. Once is no problem, but absence is never evaluated if it is
+                set repeatedly.
 
         """
         was_behind, self.is_behind = self.is_behind, found is not None
@@ -135,7 +135,7 @@ class ClockCheck:
             self.latest_at = found.at
         elif is_first:
             return
-        # The begin by the monotonic clock, as an instant of the present wall clock.
+        # The begin according to the monotonic clock, as an instant of the present wall clock.
         unseen_since = now - (self._monotonic() - self._began_us)
-        reason = "set again and again" if found is None else str(found)
+        reason = "set repeatedly" if found is None else str(found)
         self.state = SourceState("clock", Phase.BEHIND, reason, unseen_since)

@@ -1,4 +1,4 @@
-"""The configuration: the settings in force, and loading it again."""
+"""The configuration of the service: the settings in force, and how to load them again."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import Settings
 
 _CONFIGURATION = Path("configuration")
-"""The path under which `call_at` counts the calls that read the configuration: it may be several files."""
+"""The name under which `call_at` counts the calls that read the configuration, which may be several files."""
 
 
 class Configuration:
-    """The settings in force, and where they come from.
+    """The settings in force, and the function that loads them.
 
     Attributes:
         settings: The settings in force.
@@ -36,7 +36,7 @@ class Configuration:
         self.settings = load()
 
     async def loaded(self) -> Settings:
-        """Return the settings of the configuration as it is now. They are not in force yet.
+        """Load the configuration again and return its settings. They are not in force yet.
 
         Raises:
             ConfigError: The configuration cannot be read or used.
@@ -45,4 +45,4 @@ class Configuration:
         try:
             return await call_at(_CONFIGURATION, self._load)
         except PathHangs as error:
-            raise ConfigError("configuration", [Problem("file", "one that can be read", str(error))]) from error
+            raise ConfigError("configuration", [Problem("file", "a readable file", str(error))]) from error

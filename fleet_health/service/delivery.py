@@ -1,7 +1,7 @@
-"""Delivers notifications: to the alert log, which is the record, and then to the journal.
+"""Deliver notifications to the alert log, which is the record, and then to the journal.
 
-An alert that cannot be written goes to the journal at once, and to the alert log as soon as that can be written. The
-state is saved only when nothing waits, because what the state shows as notified must be in the alert log.
+If the alert log cannot be written, its alerts go to the journal at once, and to the alert log as soon as possible. The
+state is saved only when no notification waits, because what the state shows as notified must be in the alert log.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Batch:
 
 
 class Delivery:
-    """Queues notifications until they are written. One batch is written at a time, in a thread."""
+    """Queues notifications and writes them, one batch at a time, in a thread."""
 
     def __init__(
         self,
@@ -57,16 +57,16 @@ class Delivery:
         self.publication = Publication()
         """The published notifications, for clients that follow."""
         self.problem = ""
-        """Why the alert log cannot be written; empty if it can."""
+        """The reason why the alert log cannot be written; empty if it can."""
         self.state_problem = ""
-        """Why the state cannot be saved; empty if it can."""
+        """The reason why the state cannot be saved; empty if it can."""
         self._journal = journal
         self._pulse = pulse
         self._counters = counters
         self._batches: deque[_Batch] = deque()
         self._state: bytes | None = None
         self._unread_state: Path | None = None
-        """The path of the state file that was not read, and must not be overwritten; None if it was read."""
+        """The path of a state file that could not be read and must not be overwritten; None if there is none."""
         self._backoff = Backoff()
         self._watched_fd: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -78,23 +78,26 @@ class Delivery:
         pulse.rest()
 
     def switch(self, log: AlertLog, state_file: StateFile[Any]) -> None:
-        """Replace the alert log and the state file. Notifications that wait go to the new ones."""
+        """Replace the alert log and the state file. Waiting notifications go to the new ones."""
         self.log = log
         self.state_file = None if state_file.path == self._unread_state else state_file
 
     def leave_state_alone(self, path: Path, problem: str) -> None:
-        """Never overwrite the state file at a path, because it could not be read; `problem` says why."""
+        """Protect the state file at a path from being overwritten, because it could not be read.
+
+        `problem` is the reason, for the status.
+        """
         self._unread_state, self.state_file, self.state_problem = path, None, problem
 
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
     ) -> None:
-        """Queue the notifications of one evaluation. Without any, check that the alert log can be written.
+        """Queue the notifications of one evaluation. If there are none, check that the alert log can be written.
 
         Args:
             recorded: The notifications for the alert log and the journal.
             journal_only: The notices for the journal alone.
-            state: The state to save once all notifications are written; None for none.
+            state: The state to save once all notifications are written; None to save none.
 
         """
         if recorded or journal_only:
@@ -131,37 +134,37 @@ class Delivery:
             self._schedule_retry()
 
     def send_what_waits(self) -> None:
-        """Send the notifications that still wait for the alert log to the journal, before the service ends."""
+        """Send the notifications that still wait for the alert log to the journal, because the service ends."""
         self._take_what_waits()
         self._send_on()
 
     def send(self, entries: Sequence[Alert | Notice]) -> None:
-        """Send notifications to the journal that are already in the alert log."""
+        """Send notifications from the alert log to the journal."""
         self._journal.take(entries)
         self._send_on()
 
     def send_mark(self, mark: str) -> None:
-        """Send an entry to the journal that marks a place in it."""
+        """Send an entry to the journal that marks the present position."""
         self._journal.mark(mark)
         self._send_on()
 
     async def settle(self) -> None:
-        """Wait until everything queued so far has been written or tried."""
+        """Wait until every queued notification has been written or tried."""
         await self._settled.wait()
 
     @property
     def journal_outcomes(self) -> Mapping[str, int]:
-        """Outcome (`delivered`, `failed`, `dropped`) -> how many notifications for the journal had it."""
+        """Outcome (`delivered`, `failed`, `dropped`) -> number of notifications for the journal."""
         return self._journal.outcomes
 
     @property
     def waiting(self) -> int:
-        """How many notifications wait for the alert log."""
+        """The number of notifications that wait for the alert log."""
         return sum(len(batch.recorded) for batch in self._batches)
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything queued so far has been written or tried."""
+        """Whether every queued notification has been written or tried."""
         return self._settled.is_set()
 
     async def _write(self) -> None:
@@ -171,14 +174,14 @@ class Delivery:
             batch = self._batches[0]
             written = await call_at(self.log.path, self.log.append, batch.recorded)
             self._counters.deliveries["alert log", "delivered"] += len(written)
-            # A batch that was dropped from the queue meanwhile is written all the same.
+            # The batch may have been dropped from the queue while it was written.
             if self._batches and self._batches[0] is batch:
                 self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)
                 self._journal.take(batch.journal_only)
                 self.publication.take([*batch.recorded, *batch.journal_only])
-                self._send_on()  # before the state is saved, in case we are killed in between
+                self._send_on()  # before the state is saved, in case the process is killed in between
             self._pulse.beat(LIMIT_S)
 
     async def _save(self) -> None:
@@ -221,7 +224,7 @@ class Delivery:
             self._timer = loop.call_later(self._backoff.wait_s, self._work.set)
 
     def _send_on(self) -> None:
-        """Send what waits for journald, as fast as it accepts entries. Retry with backoff if there is no journald."""
+        """Send waiting notifications as fast as journald accepts them. Without journald, retry with backoff."""
         loop = asyncio.get_running_loop()
         if self._watched_fd is not None:
             loop.remove_writer(self._watched_fd)  # before sending, which may close it

@@ -1,4 +1,4 @@
-"""Watches how many file descriptors are open, to report a leak before something else fails because of it."""
+"""Watch the number of open file descriptors, to report a leak before it makes other calls fail."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 class DescriptorWatch:
-    """Reports that file descriptors are running out, and logs it once."""
+    """Reports that file descriptors are running out, and logs that once."""
 
     def __init__(self) -> None:
         self._is_logged = False
 
     def problem(self) -> str:
-        """Return the problem that nearly all file descriptors are open; empty if they are not."""
+        """Return a text if nearly all file descriptors are open; else empty."""
         present = footprint()
         limit = present.most_descriptors
         if limit is None:
             return ""
-        # Without a free descriptor they cannot be counted.
+        # Counting them needs a free descriptor.
         count = limit if present.descriptors is None else present.descriptors
         is_problem = count > _WORRYING_SHARE * limit
         if is_problem and not self._is_logged:

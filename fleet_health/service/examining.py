@@ -1,6 +1,7 @@
-"""Removes impossible values from a restored state. Its types allow them, and they would fail at every tick.
+"""Remove impossible values from a restored state, because they would fail at every tick.
 
-A state that is dated ahead of the present is kept, because the clock may be wrong.
+The types of the state allow such values. A state that is dated ahead of the present is kept, because the clock may be
+wrong.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _is_silence_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
 
 
 def examined(state: SavedState) -> tuple[SavedState, list[str]]:
-    """Return a state without its impossible values, and one problem for each of them, with its place and the reason."""
+    """Return a state without its impossible values, and one text for each of them with its place and the reason."""
     notes = _Notes()
     kept = msgspec.structs.replace(
         state,
@@ -80,7 +81,7 @@ def examined(state: SavedState) -> tuple[SavedState, list[str]]:
 
 
 def with_present_names(state: SavedState) -> SavedState:
-    """Return the state with the present names of hosts.
+    """Return the state with host names in their present form.
 
     In a state from before 0.1.0, a name may be URL-encoded, decomposed (NFD), or end in punctuation. The index never
     had the encoding of a URL, so a name in `uploads` is not decoded.
@@ -137,29 +138,29 @@ def with_present_names(state: SavedState) -> SavedState:
 
 @dataclass(slots=True)
 class _Notes:
-    """Checks values, and notes the impossible ones.
+    """Checks values, and records the impossible ones.
 
     Attributes:
-        problems: The problem of each impossible value.
+        problems: One text for each impossible value.
 
     """
 
     problems: list[str] = field(default_factory=list)
 
     def refuse(self, place: str, expected: str, found: object) -> bool:
-        """Note a problem. Return False."""
+        """Record a problem and return False."""
         self.problems.append(f"{place}: expected {expected}, found {found!r:.80}")
         return False
 
     def is_instant(self, place: str, at: Instant) -> bool:
         """Return whether a clock can show an instant."""
         try:
-            return plausible(at) >= 0 or self.refuse(place, "a time that a clock can show", at)
+            return plausible(at) >= 0 or self.refuse(place, "a possible time", at)
         except TimeError:
-            return self.refuse(place, "a time that a clock can show", at)
+            return self.refuse(place, "a possible time", at)
 
     def instant(self, place: str, at: Instant | None) -> Instant | None:
-        """Return an instant; None if it is None or impossible."""
+        """Return `at`; None if it is impossible."""
         return at if at is not None and self.is_instant(place, at) else None
 
     def is_host(self, place: str, host: str) -> bool:
@@ -167,14 +168,14 @@ class _Notes:
         return is_host_name(host) or self.refuse(place, "the name of a host", host)
 
     def is_pair(self, place: str, pair: Pair) -> bool:
-        """Return whether both the host or receiver and the symptom can exist."""
+        """Return whether the host or receiver is possible and the symptom is known."""
         host, symptom = pair
         if symptom not in MESSAGE_IDS:
             return self.refuse(place, "a known symptom", symptom)
         return is_subject(host) or self.refuse(place, "the name of a host or receiver", host)
 
     def pairs(self, place: str, rows: Iterable[tuple[Pair, T]]) -> dict[Pair, T]:
-        """Return pair -> row. Leave out impossible and repeated pairs."""
+        """Return pair -> row, without impossible and repeated pairs."""
         kept: dict[Pair, T] = {}
         for pair, row in rows:
             if pair in kept:
@@ -198,7 +199,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         pair: flap
         for pair, flap in notes.pairs("incidents.flapping", snapshot.flapping).items()
         if notes.is_instant("incidents.flapping", flap.changed_at)
-        # The notification will contain the number of openings.
+        # The notification needs the openings, because it contains their number.
         and (
             flap.is_notified
             or pair in openings
@@ -221,7 +222,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
 
 
 def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
-    """Return the fields of a receiver without impossible values, by their names."""
+    """Return field -> value for the saved state of a receiver, without impossible values."""
     return {
         "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
         "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],

@@ -1,4 +1,4 @@
-"""Access to the fleet: while another thread reads it, observations from the sources wait."""
+"""Exclusive access to the fleet: while another thread reads it, observations from the sources wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FleetGate:
     """Gives one thread at a time exclusive access to the fleet.
 
     Attributes:
-        fleet: The fleet. The event loop alone may change it, and only through what `guarded` returns.
+        fleet: The fleet. Only the event loop may change it, and only through functions that `guarded` returned.
 
     """
 
@@ -29,9 +29,9 @@ class FleetGate:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[Fleet]:
-        """Yield the fleet to read in another thread. Observations wait until the context ends, and are recorded then.
+        """Yield the fleet for reading in another thread. Observations are recorded when the context ends.
 
-        Only one caller at a time has the fleet, because an evaluation may make it forget old observations.
+        Callers take turns, because an evaluation may make the fleet forget old observations.
         """
         async with self._lock:
             self._is_paused = True
@@ -44,7 +44,7 @@ class FleetGate:
                 self._waiting.clear()
 
     def guarded(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return a function that calls `record` with observations at once, or when the pause ends."""
+        """Return a function that calls `record` with observations, at once or when the pause ends."""
 
         def deliver(observations: Any) -> None:
             if self._is_paused:

@@ -1,4 +1,4 @@
-"""The resources that this process uses, as the kernel counts them."""
+"""Measure the resources that this process uses."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Footprint:
     Attributes:
         cpu_s: Processor time since its start, in seconds.
         resident: Resident memory in bytes.
-        descriptors: How many file descriptors are open.
-        most_descriptors: How many may be; None if there is no limit.
+        descriptors: Number of open file descriptors.
+        most_descriptors: The limit of open file descriptors; None if there is none.
 
     """
 
@@ -34,7 +34,7 @@ def footprint() -> Footprint:
     """Measure this process."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resident = descriptors = None
-    with suppress(OSError):  # no descriptor is left to count them with
+    with suppress(OSError):  # counting needs a free descriptor
         resident = int((_SELF / "statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         descriptors = sum(1 for _ in (_SELF / "fd").iterdir())
     return Footprint(time.process_time(), resident, descriptors, None if limit == resource.RLIM_INFINITY else limit)

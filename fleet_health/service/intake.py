@@ -1,10 +1,10 @@
-"""The intake: opens, follows and replaces the sources that fill the fleet.
+"""The intake, which opens, follows and replaces the sources that fill the fleet.
 
 The index is read before the journal, at the start and whenever both are read again. Only the index shows which hosts
-have uploaded before, and their places in the table of the journal are protected from unknown names.
+have uploaded before, and their places in the table of the journal must be protected from unknown names.
 
-Each receiver has both sources. All sources of a kind fill one table of the fleet, so if one of them must be opened
-again, all are.
+Each receiver has both sources. All sources of a kind fill one table of the fleet. So if one of them must be opened
+again, all of them are.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from fleet_health.service.service_manager import Pulse
     from fleet_health.sources.state import SourceState
 
-# For how many seconds an evaluation waits for the sources: a source that hangs must not delay it.
+# How many seconds an evaluation waits for the sources, because one of them may hang.
 _POLL_TIME = 5.0
 _LOG_REJECTIONS_EVERY = 60.0
-# Within how many seconds an index must make progress while it is read first: if it hangs, the journal goes ahead.
+# If an index makes no progress for so many seconds, the journal is read without waiting for it any longer.
 _PROGRESS_TIME = 5.0
 
 _log = structlog.get_logger("fleet_health.service")
@@ -93,12 +93,12 @@ class Intake:
 
     @property
     def known(self) -> KnownPast:
-        """What the saved state showed about the sources."""
+        """The facts about the sources from the saved state."""
         return self._opener.known
 
     @property
     def disproved_until(self) -> Instant:
-        """Up to when entries that are ahead of the clock are dropped: they were dated by a clock that was wrong."""
+        """Entries ahead of the clock are dropped up to this instant, because a wrong clock dated them."""
         return self._opener.disproved_until
 
     async def start(self, settings: Settings, lookback: Lookback, known: KnownPast) -> None:
@@ -107,7 +107,7 @@ class Intake:
         Args:
             settings: The settings.
             lookback: How far back the sources are read.
-            known: What the saved state shows about them.
+            known: The facts about them from the saved state.
 
         """
         self._opener.known = known
@@ -120,18 +120,18 @@ class Intake:
         await self.adopt(settings, lookback)
 
     def distrust(self, *, after: Instant | None, until: Instant) -> None:
-        """Set which dates come from a clock that was wrong.
+        """Set which dates come from a wrong clock.
 
         Args:
             after: The latest instant of our own records; None if there are none. See `KnownPast.latest_at`.
-            until: Up to when entries that are ahead of the clock are dropped.
+            until: The instant up to which entries ahead of the clock are dropped.
 
         """
         self._opener.horizon, self._opener.disproved_until = after, until
 
     @property
     def states(self) -> list[SourceState]:
-        """The state of each source in use; while the first ones are read, of those."""
+        """The state of each source in use, or of the first sources while they are read."""
         return [source.follower.state for source in self._sources] or self._first
 
     @property
@@ -144,13 +144,13 @@ class Intake:
         return {state.name: state for state in self.states}[named(kind, receiver)]
 
     def known_coverage(self) -> tuple[Coverage, ...]:
-        """Return the known coverage of each source, without a new read."""
+        """Return the coverage of each source as of its latest read."""
         return tuple(state.known_coverage() for state in self.states)
 
     def ahead_rows(self, now: Instant, *, is_clock_trusted: bool) -> dict[str, list[AheadRow]]:
-        """Return receiver -> the rows of its index within the lookback that were dated ahead.
+        """Return receiver -> the rows of its index within the lookback that are dated ahead.
 
-        If the clock is known to be behind, rows that only this clock found ahead are left out.
+        If the clock is known to be behind, rows that are ahead only according to it are left out.
         """
         if self._index is None:
             return {}
@@ -170,8 +170,9 @@ class Intake:
     def seen(self, now: Instant) -> frozenset[str]:
         """Return the names of the sources that were read up to an instant.
 
-        `index` is one of them if the index of every receiver was read, and `journal` likewise. An index that is not
-        understood does not count. A journal that is not understood does: it also shows what systemd reports about the
+        They include `index` if the index of every receiver was read, and likewise `journal`. An index whose rows are
+        not understood does not count. A journal whose lines are not understood does count, because it also shows what
+        systemd reports about the
         unit, and its coverage shows which of its lines were not understood.
         """
         return seen_sources(
@@ -182,7 +183,7 @@ class Intake:
         )
 
     def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
-        """Set which hosts must keep their places, and which hosts are lost. See `Fleet.protect`."""
+        """Set the hosts that must keep their places, and the lost hosts; see `Fleet.protect`."""
 
         def protect(_: None) -> None:
             self.fleet.lost = lost
@@ -192,9 +193,10 @@ class Intake:
 
     @asynccontextmanager
     async def prepared(self, settings: Settings, lookback: Lookback) -> AsyncIterator[PreparedSources]:
-        """Open the sources that are new or must be read further back, and read them to their end.
+        """Yield the sources for some settings. New ones, or those read further back, are read to their end first.
 
-        Sources in use are followed until `switch`. Call it within the context, in which no other sources are opened.
+        The sources in use are followed until `switch`, which must be called within this context. No other sources are
+        opened meanwhile.
         """
         async with self._opening:
             yield await self._prepare(settings, lookback)
@@ -203,7 +205,7 @@ class Intake:
         index, journal, wanted = self._index, self._journal, Wanted(lookback, settings.host_limit, settings.ignored)
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
-            # The tables lack hosts that are no longer ignored, and contain hosts that are ignored now.
+            # The present tables lack hosts that were ignored, and contain hosts that are to be ignored.
             index = journal = None
         indexes = {receiver.name: receiver.index for receiver in settings.receivers}
         journals = {receiver.name: receiver.journal for receiver in settings.receivers}
@@ -211,7 +213,7 @@ class Intake:
         is_lacking = index is None or index.lookback_us < lookback.uploads_us or (is_learning and index.cadence is None)
         if index is None or index.settings != indexes or is_lacking:
             index = self._opener.index(indexes, wanted, self._index, is_learning=is_learning)
-            # Meanwhile the rhythms also learn from the journal.
+            # The rhythms learn from the journal while it is read.
             self.fleet.cadence = self.fleet.cadence or index.cadence
         if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
             journal = self._opener.journal(journals, wanted, self._journal)
@@ -223,22 +225,22 @@ class Intake:
         return PreparedSources(index, journal, wanted, exchanged=exchanged, identities=identities)
 
     def switch(self, prepared: PreparedSources) -> Callable[[], Awaitable[None]]:
-        """Replace the sources. Nothing here waits, reads or fails. Return a function that closes the old ones."""
+        """Replace the sources without waiting, reading or failing. Return a function that closes the old ones."""
         lookback = prepared.wanted.lookback
         if not lookback.rhythm_us:
             prepared.index.cadence = None
         close_old = self._switch(prepared.index, prepared.journal)
         self._ignored, self._identities = prepared.wanted.ignored, prepared.identities
         self.fleet.exchanged = {**self.fleet.exchanged, **dict.fromkeys(prepared.exchanged, self._clock())}
-        # Also for unchanged sources: the next tick forgets older observations.
+        # Unchanged sources need it too, because the next tick forgets observations before the lookback.
         prepared.index.lookback_us, prepared.journal.lookback_us = lookback.uploads_us, lookback.traffic_us
         self.fleet.limit_hosts(prepared.wanted.host_limit)
         return close_old
 
     def note_boot(self, booted_at: Instant, known_until: Instant | None) -> None:
-        """Record when this machine booted: no host could upload between `known_until`, our latest record, and then.
+        """Record that no host could upload between our latest record, `known_until`, and the boot of this machine.
 
-        Do nothing if all journals are read from directories: they belong to other machines, or to the past.
+        Do nothing if all journals are read from directories, because those belong to other machines or to the past.
         """
         settings = {} if self._journal is None else self._journal.settings
         if known_until is not None and any(one.directory is None for one in settings.values()):
@@ -255,16 +257,16 @@ class Intake:
 
         Args:
             gap: The stretch of time that the clock skipped or shows twice. It becomes a gap of each journal, because
-                counts of entries over it prove nothing.
-            is_clock_trusted: Whether the clock was not known to be behind until now. If it was, the rows that it found
-                ahead are forgotten.
+                counts over it prove nothing.
+            is_clock_trusted: False if the clock was known to be behind until now. Rows that were ahead of it are then
+                forgotten.
 
         """
         async with self._opening:
             await self._reread(gap, is_clock_trusted=is_clock_trusted)
 
     async def _reread(self, gap: Gap, *, is_clock_trusted: bool) -> None:
-        # A source that was exchanged while the clock was ahead may have a time in the future.
+        # A source may have been exchanged while the clock was ahead.
         self.fleet.exchanged = {kind: min(at, self._clock()) for kind, at in self.fleet.exchanged.items()}
         self.fleet.end_shutdowns(self._opener.latest)
         if self._index is not None and self._journal is not None:
@@ -295,10 +297,10 @@ class Intake:
         return {name: source.follower.state.gaps for name, source in sources.items()}
 
     async def _catch_up_with(self, index: IndexSources, journal: JournalSources) -> None:
-        """Read those sources to their end that are not followed yet."""
+        """Read the sources that are not followed yet to their end."""
         self._first = [source.follower.state for source in all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
-        # Until the new index has been read, the hosts of the old one count as known.
+        # Until the new index has been read, the hosts of the old one count as known hosts.
         tables = (index.table, fleet.uploads, journal.table.accepted, fleet.traffic.accepted)
         register.uploads = tuple(table.last_at for table in tables)
         register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
@@ -331,7 +333,7 @@ class Intake:
         return close_old
 
     async def _catch_up(self, index: IndexSources, journal: JournalSources) -> None:
-        """Read those sources to their end that are not followed yet: indexes first, as long as they make progress."""
+        """Read the sources that are not followed yet to their end, indexes first as long as they make progress."""
         polls: list[asyncio.Future[None]] = []
         try:
             if not index.are_followed:
@@ -349,13 +351,13 @@ class Intake:
                 poll.cancel()
 
     def note_unmatched(self, now: Instant) -> None:
-        """Record for each journal whether it lacks the responses to the uploads in the index."""
+        """Record for each journal whether it lacks the responses to uploads in the index."""
         if self._journal is None:
             return
         for name, source in self._journal.by_receiver.items():
             state = source.follower.state
             rows = (at for _, at in self.fleet.of(name).uploads.items())
-            # A journal without any entry of the receiver is reported as `unheard`.
+            # A journal without any entry of the receiver is reported as `unheard` instead.
             is_unmatched = not state.unheard and state.coverage(now).is_unmatched(rows, now)
             state.unmatched = unmatched_in_words(source.settings) if is_unmatched else ""
 
@@ -369,20 +371,20 @@ class Intake:
                 _log.warning("lines rejected", source=state.name, reason=reason, count=count, latest=latest)
 
     async def poll(self) -> None:
-        """Read what was written since the last call. Return after `_POLL_TIME` seconds at the latest."""
+        """Read the rows and entries since the last call, for at most `_POLL_TIME` seconds."""
         polls = []
         for source in self._sources:
             if source.poll is None or source.poll.done():
                 source.poll = self._start(source.follower.poll())
             polls.append(source.poll)
         if polls:
-            # A poll that takes longer is not cancelled, or the lines that it has read would be lost.
+            # A poll that takes longer is not cancelled, because the lines that it has read would be lost.
             await asyncio.wait(polls, timeout=_POLL_TIME)
 
     def learned_until(self) -> Instant | None:
-        """Return up to when the rhythms include every upload; None if that is unknown, or no limit is learned."""
+        """Return the instant up to which the rhythms include every upload; None if unknown, or no limit is learned."""
         return None if self._index is None else self._opener.learned_until(self._index)
 
     def paused(self) -> AbstractAsyncContextManager[Fleet]:
-        """Yield the fleet to read in another thread. See `FleetGate.paused`."""
+        """Yield the fleet for reading in another thread; see `FleetGate.paused`."""
         return self._gate.paused()

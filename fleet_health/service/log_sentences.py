@@ -1,10 +1,10 @@
-"""Log events as sentences for people: one template for each event of the service and of `check`.
+"""The sentence for each log event of the service and of `check`, as people read it.
 
-A template contains the fields of its sentence, such as `{reason}`. These formats are our own:
+A template contains fields of the event, such as `{reason}`. These formats are our own:
 
-    {count:line}        a number of things: `1 line`, `3 lines`
-    {until:if , until } the text after `if`, and the value; empty if there is no value
-    {symptom:or all}    the value; the text after `or` if there is none
+    {count:line}        a number and its noun: `1 line`, `3 lines`
+    {until:if , until } the text after `if` and then the value, or nothing if there is no value
+    {symptom:or all}    the value, or the text after `or` if there is no value
 
 The other fields of an event follow the sentence, or are fields of its journal entry.
 """
@@ -25,14 +25,14 @@ _SILENCE = 'Silence {id} of {hosts} ({symptom:or every symptom}), by {author} fo
 SENTENCES: Mapping[str, str] = {
     # The service itself.
     "ready": "Ready: {sources}.",
-    "stopping": "Stopping: the last alerts are being written.",
-    "service failed": "The service failed and ends: {error}.",
-    "stopped with alerts not written": "The service stopped, and some alerts are not in the alert log: {reason}.",
+    "stopping": "Stopping: writing the last alerts.",
+    "service failed": "The service failed and exits: {error}.",
+    "stopped with alerts not written": "The service stopped before all alerts were in the alert log: {reason}.",
     "evaluated": "Evaluated the fleet: {findings:finding}, {new_alerts:new alert}, {ended:incident} ended"
     "{not_evaluated:if ; not evaluated: }.",
     "limit does not fit rhythm of host": "{host} was silent {count:time} within a week and recovered by itself each"
     " time: its limit may not fit its rhythm. `fleet-health suggest` shows one that does.",
-    "detector failed": "The detector of {symptom} failed; the others were evaluated: {error}.",
+    "detector failed": "The detector for {symptom} failed; the others were evaluated: {error}.",
     "part not responding, watchdog no longer fed": "The watchdog is no longer fed, so systemd will restart the service:"
     " no response from {parts}.",
     "file descriptors running out": "File descriptors are running out: {open} of {limit} are open.",
@@ -41,9 +41,9 @@ SENTENCES: Mapping[str, str] = {
     "listening read-only": "The read-only listener serves {address}.",
     "connection not accepted": "The read-only listener did not accept a connection: {reason}.",
     "passed socket not used": "The passed socket {fd} is not used: {reason}.",
-    "incident dropped": "The incident {symptom} of {host}, which was notified, was dropped without a further"
-    " notification: the configuration no longer looks for it.",
-    "published file not written": "The {what} is not written: {reason}.",
+    "incident dropped": "The notified incident {symptom} of {host} was dropped without a further notification, because"
+    " the configuration no longer looks for it.",
+    "published file not written": "The {what} cannot be written: {reason}.",
     "published file written again": "The {what} is written again, in {directory}.",
     # The configuration.
     "configuration reloaded": "The configuration was reloaded.",
@@ -81,13 +81,13 @@ SENTENCES: Mapping[str, str] = {
     "inotify not available, polling every 2 s": "inotify is not available, the index is polled every 2 s: {reason}.",
     "inotify instances used up (fs.inotify.max_user_instances), polling the journal": "All inotify instances are in use"
     " (fs.inotify.max_user_instances), the journal is polled.",
-    "receiver not found in the journal": "The {source} has no entries of the receiver: {reason}.",
+    "receiver not found in the journal": "The {source} has no entries from the receiver: {reason}.",
     "gap in the journal": "The journal has a gap from {since} to {until}: {reason}.",
-    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so some symptoms cannot be ruled out for"
-    " these numbers of hosts: {hosts}.",
+    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so symptoms cannot be ruled out for this many"
+    " hosts: {hosts}.",
     "journal not readable, only silent evaluated": "The {source} cannot be read, so only silent is evaluated:"
     " {reason}.",
-    "lines rejected": "Rejected {count:line} of the {source} ({reason}); the latest: {latest}",
+    "lines rejected": "Rejected {count:line} of the {source} ({reason}). The latest: {latest}",
     # The clock.
     "clock set or machine suspended, sources re-read": "The clock was set, or the machine was suspended, by"
     " {seconds} s; the sources were read again.",
@@ -97,8 +97,8 @@ SENTENCES: Mapping[str, str] = {
     " is not evaluated: {reason}.",
     "clock no longer behind saved records, sources re-read": "The clock is no longer behind fleet-health's own records;"
     " the sources were read again.",
-    "state dated ahead of a confirmed clock, dated as of now": "The saved state is dated ahead of a confirmed"
-    " clock, and is now dated as of the present: {reason}.",
+    "state dated ahead of a confirmed clock, dated as of now": "The saved state was dated ahead of a confirmed"
+    " clock, and now has the present date: {reason}.",
     # Alerts, and where they go.
     "alerts sent without evidence": "Alerts were sent without evidence: {error}.",
     "alerts sent without sample lines": "Alerts were sent without sample lines{reason:if : }{error:if : }.",
@@ -113,13 +113,13 @@ SENTENCES: Mapping[str, str] = {
     " repeated: {reason}.",
     "rotated alert log skipped": "A rotated alert log was skipped: {file}: {reason}.",
     "lock of a dying service taken over": "The lock {lock} was taken over from process {process}, which was killed but"
-    " has not ended.",
+    " has not exited yet.",
     "root cannot be dropped": "root cannot switch to the owner of the alert log's directory: {reason}.",
     "journald not available": "journald is not available, so alerts wait for it: {socket}: {reason}.",
-    "journal queue full, alerts only in the alert log": "The queue of the journal is full; only in the alert log:"
-    " {count:alert}.",
+    "journal queue full, alerts only in the alert log": "The queue for the journal is full, so {count:alert} will be"
+    " missing from the journal.",
     "alert not sent to the journal": "An alert was not sent to the journal, and is only in the alert log: {reason}.",
-    "recorded alerts sent that the journal lacked": "Sent {count:alert} that the alert log had and the journal lacked.",
+    "recorded alerts sent that the journal lacked": "Sent {count:alert} from the alert log that the journal lacked.",
     "alert log and journal not compared": "The alert log and the journal were not compared: {reason}.",
     "alert log and journal not compared, alerts may be missing in the journal": "The alert log and the journal were not"
     " compared, so alerts may be missing in the journal: {reason}.",
@@ -132,17 +132,17 @@ SENTENCES: Mapping[str, str] = {
     " as {copy}, and the undamaged part was restored: {problems}.",
     # Silences.
     "silences cannot be used": "Silences cannot be used: {reason}.",
-    "silences resolved, their end not written": "All incidents that the silences {ids} acknowledged are resolved, but"
-    " the end of the silences cannot be written: {reason}.",
+    "silences resolved, their end not written": "All incidents that the silences {ids} acknowledge are resolved, but"
+    " the silences cannot be ended: {reason}.",
     "silence made": f"{_SILENCE} was made, from {{since}} until {{until}}{{or_until:if , or until }}.",
     "silence begun": f"{_SILENCE} has begun, until {{until}}.",
     "silence changed in silences.json": f"{_SILENCE} was changed in silences.json, and ends at {{until}}.",
-    "silence removed from silences.json": "Silence {id} was removed from silences.json{until:if ; it was to end at }.",
+    "silence removed from silences.json": "Silence {id} was removed from silences.json{until:if , before its end at }.",
     "silence ended early": f"{_SILENCE} was ended early, by {{by}}.",
-    "silence ended, incidents resolved": f"{_SILENCE} has ended: all incidents that it acknowledged are resolved.",
+    "silence ended, incidents resolved": f"{_SILENCE} ended, because all incidents that it acknowledged are resolved.",
     "silence expired": f"{_SILENCE} expired.",
     "silence expired, incidents still open": f"{_SILENCE} expired, with {{count:incident}} still open: {{standing}}.",
-    "silence expired, never matched an incident": f"{_SILENCE} expired; it never matched an incident.",
+    "silence expired, never matched an incident": f"{_SILENCE} expired without ever matching an incident.",
 }
 """Event -> the template of its sentence."""
 
@@ -150,21 +150,21 @@ _NO_FIELDS = frozenset({"event", "level", "exception"})
 
 
 def sentence(event: Mapping[str, Any]) -> str:
-    """Return an event as a sentence on one printable line. Never fail.
+    """Return an event as a sentence on one printable line. Never raise.
 
-    Without a template, the sentence is the event itself. A field that the event lacks is `unknown`.
+    An event without a template is its own sentence. A missing field is shown as `unknown`.
     """
     name = str(event["event"])
     template = SENTENCES.get(name)
     if template is None:
         return printable(f"{name[:1].upper()}{name[1:]}{_error(event)}.")
     text = printable(_FORMATTER.vformat(template, (), event))
-    # A reason may be a sentence of its own.
+    # A reason may already end with a full stop.
     return text[:-1] if text.endswith(("..", "?.", "!.")) else text
 
 
 def beside(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event that are not in its sentence, except for a traceback."""
+    """Return the fields of an event that are not in its sentence, without a traceback."""
     template = SENTENCES.get(str(event["event"]))
     used = {"error"} if template is None else fields_in(template)
     return {name: value for name, value in event.items() if name not in used | _NO_FIELDS and value is not None}
@@ -189,7 +189,7 @@ def _error(event: Mapping[str, Any]) -> str:
 
 
 class _InSentence(Formatter):
-    """Fills in a template."""
+    """Formats a template."""
 
     def get_value(self, key: int | str, _args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return kwargs.get(str(key))

@@ -1,4 +1,4 @@
-"""The log of the service, on stderr: sentences on a terminal, entries with fields in the journal, else JSON lines."""
+"""The log on stderr: sentences on a terminal, entries with fields in the journal, and JSON lines elsewhere."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _COLOURS = {"debug": "2", "info": "2", "notice": "1", "warning": "33", "error": 
 
 # Limits so that an entry with all its fields fits into a datagram, and a message onto a screen.
 _LONGEST_FIELD, _LONGEST_MESSAGE = 16_384, 4_096
-# How many lines wait for stderr while its socket is full. They are few unless journald hangs.
+# How many lines may wait for stderr while its socket is full. There are few unless journald hangs.
 _WAITING_LIMIT = 1_000
 
 # The key that marks an event as a notice, because structlog has no such level.
@@ -48,31 +48,31 @@ _NOTICE = "_is_notice"
 def notice(logger: Any, event: str, **values: Any) -> None:
     """Log an action of an authorized user, for the audit trail: at priority NOTICE (5).
 
-    It is shown at level `warning` as well: an audit trail must not depend on the level.
+    It is logged at level `warning` as well, because an audit trail must not depend on the level.
     """
     logger.warning(event, **values, **{_NOTICE: True})
 
 
 def complain(text: str) -> None:
-    """Print on stderr why the process ends; in the journal at priority ERROR.
+    """Print on stderr why the process exits; in the journal at priority ERROR.
 
-    It is printed as a line, not sent as an entry: journald looks up the unit of the sender, which may be gone by then.
+    It is printed as a line and not sent as an entry, because journald looks up the unit of the sender, which may have
+    exited by then.
     """
     print(f"<{_PRIORITIES['error']}>{text}" if _is_journal(_STDERR) else text, file=sys.stderr)  # noqa: T201
 
 
 def configure(level: str, *, is_for_people: bool = False) -> None:
-    """Log to stderr, from a level on; as journal entries if stderr is connected to the journal.
+    """Log to stderr from a level on, as journal entries if stderr is connected to the journal.
 
     Args:
         level: One of `LEVELS`.
-        is_for_people: Whether to log sentences without times even if stderr is not a terminal: a person called a
-            command.
+        is_for_people: Whether to log sentences even if stderr is not a terminal, as commands do.
 
     """
     try:
         os.fstat(_STDERR)
-    except OSError:  # closed: the next file opened, the alert log perhaps, would take its number
+    except OSError:  # closed, so the next open file, such as the alert log, would get its number
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
     structlog.configure(
         processors=[structlog.processors.add_log_level, _set_notice, _describe_error, _hand_over],
@@ -101,7 +101,7 @@ def _writer_of_events(*, is_for_people: bool) -> Callable[[Event], None]:
 
 
 class _Writer:
-    """A logger for structlog, and its own factory. It passes each event to a function."""
+    """A logger for structlog that passes each event to a function. It is its own factory."""
 
     def __init__(self, write: Callable[[Event], None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = write
@@ -117,7 +117,7 @@ def _set_notice(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def _describe_error(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace an exception by two fields: `error`, its last line for the sentence, and `exception`, its traceback."""
+    """Replace an exception by two fields: `error`, its last line, and `exception`, its traceback."""
     if given := event.pop("exc_info", None):
         error = given if isinstance(given, BaseException) else sys.exception()
         if error is not None:
@@ -127,7 +127,7 @@ def _describe_error(_logger: object, _method: str, event: MutableMapping[str, An
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the first error of an exception group, because the group's own last line only counts its errors."""
+    """Return the first error of an exception group, because the last line of the group only counts errors."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -138,21 +138,21 @@ def _hand_over(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 class _Stderr:
-    """Writes to stderr without ever blocking or failing: a problem of the log must not stop the service.
+    """Writes to stderr without blocking or raising, because a problem with the log must not stop the service.
 
-    If journald hangs, its socket is full. Lines then wait until the next one is written, or the process ends.
+    If journald hangs, its socket fills up. Lines then wait until the next line is written or the process exits.
     """
 
     def __init__(self) -> None:
         is_socket = stat.S_ISSOCK(os.fstat(_STDERR).st_mode)
         self._socket = socket.socket(fileno=os.dup(_STDERR)) if is_socket else None
         self._waiting: deque[bytes] = deque(maxlen=_WAITING_LIMIT)
-        self._turn = Lock()  # parts of the service log in threads of their own
+        self._turn = Lock()  # several threads log
         if is_socket:
             atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
-        """Write a line. It is passed without a newline."""
+        """Write a line, given without its newline."""
         if self._socket is None:
             with suppress(OSError):
                 os.write(_STDERR, line + b"\n")
@@ -162,7 +162,7 @@ class _Stderr:
         self.flush()
 
     def flush(self) -> None:
-        """Send the lines that wait, as far as the socket accepts them now."""
+        """Send waiting lines, as far as the socket accepts them now."""
         with self._turn, suppress(OSError):
             while self._socket is not None and self._waiting:
                 line = self._waiting[0]
@@ -174,7 +174,7 @@ class _Stderr:
 
 
 class _Journal:
-    """Writes events to the journal: an entry with fields or, if journald does not accept that now, a line on stderr."""
+    """Writes events to the journal as entries with fields, or as lines on stderr if journald accepts no entry."""
 
     def __init__(self, stderr: _Stderr) -> None:
         self._socket = JournalSocket()
@@ -191,7 +191,7 @@ class _Journal:
         self._stderr.write("\n".join(prefix + line for line in lines).encode("utf-8", "backslashreplace"))
 
     def _is_sent(self, entry: bytes) -> bool:
-        for _ in range(2):  # journald may have been restarted: connect once more
+        for _ in range(2):  # connect once more, because journald may have been restarted
             try:
                 self._socket.send(entry)
             except ConnectionError:
@@ -214,14 +214,14 @@ def journal_fields(event: Event) -> dict[str, str]:
 
 
 def _as_field(value: Any) -> str:
-    """Return a value for programs: lists and mappings as JSON; in texts, control characters are escaped."""
+    """Return a value as a field: lists and mappings as JSON, texts with control characters escaped."""
     if isinstance(value, list | tuple | dict):
         value = _json(value)
     return "\n".join(map(printable, str(value).split("\n")))
 
 
 def _as_json(event: Event) -> bytes:
-    # The event first, because people read it. No timestamp: the programs that collect stderr add one.
+    # The event comes first, because people read it. Collectors of stderr add a timestamp.
     ordered = {"event": event["event"], **{key: value for key, value in event.items() if key != "event"}}
     return msgspec.json.encode(ordered, enc_hook=str)
 
@@ -231,7 +231,7 @@ def _json(value: Any) -> str:
 
 
 def _as_text(event: Event, *, is_coloured: bool) -> str:
-    """Return an event as a line with its level, its sentence and its other fields, and the traceback below."""
+    """Return an event as a line with its level, sentence and other fields, followed by the traceback."""
     level = str(event["level"])
     mark = f"\x1b[{_COLOURS[level]}m{level}:\x1b[0m" if is_coloured else f"{level}:"
     more = ", ".join(f"{name}={printable(in_words(value))}" for name, value in beside(event).items())
@@ -242,7 +242,7 @@ def _as_text(event: Event, *, is_coloured: bool) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    """Cut out the middle of a text that is too long: the end of a traceback matters most."""
+    """Cut the middle out of a text that is too long, because the end of a traceback matters most."""
     if len(text) <= longest:
         return text
     half = longest // 2 - 8

@@ -1,6 +1,6 @@
-"""Opens the sources: makes their followers, and tables that already hold what is known about them.
+"""Open the sources: create their followers, and tables that contain the known facts about them.
 
-That comes from the saved state at the start, and later from the sources that are replaced.
+These facts come from the saved state at the start, and later from the sources that are replaced.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Follower = TypeVar("_Follower", bound=Follower)
 
 
 class SourceOpener:
-    """Opens the sources of one kind for all receivers. It does not read them."""
+    """Opens the sources of one kind for all receivers, without reading them."""
 
     def __init__(
         self,
@@ -57,11 +57,11 @@ class SourceOpener:
 
         """
         self.known = KnownPast()
-        """What the saved state shows about the sources. It applies to the first ones that are opened."""
+        """The facts about the sources from the saved state. They apply to the first sources that are opened."""
         self.horizon: Instant | None = None
         """The latest instant of our own records; None if there are none. See `KnownPast.latest_at`."""
         self.disproved_until: Instant = 0
-        """Up to when entries that are ahead of the clock are dropped: they were dated by a clock that was wrong."""
+        """Entries ahead of the clock are dropped up to this instant, because a wrong clock dated them."""
         self._gate = gate
         self._clock = clock
         self._index_pulse = index_pulse
@@ -81,9 +81,10 @@ class SourceOpener:
 
         Args:
             settings: Receiver -> the settings of its index.
-            wanted: What the indexes must show.
+            wanted: The requirements of the settings.
             before: The indexes that they replace; None at the start.
-            is_clock_trusted: If the clock was set, whether it was not known to be behind before; else None.
+            is_clock_trusted: If the clock was set, False if it was known to be behind before that, else True. None if
+                it was not set.
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
@@ -103,9 +104,9 @@ class SourceOpener:
             newcomers, table.left_out = self.known.newcomers, self.known.left_out
         elif any(before.same(name, one) for name, one in settings.items()):
             newcomers, table.left_out = fleet.uploads.newcomers, fleet.uploads.left_out
-        # The last upload of a host is a maximum, so known uploads can be recorded before any row is read. Their rows
-        # may be in files that have been compressed or removed since. Uploads that are dated ahead come from a clock
-        # that was wrong. The next evaluation forgets those before the lookback.
+        # The last upload of a host is a maximum, so known uploads can be recorded before any row is read. The files
+        # with their rows may have been compressed or removed since. Uploads dated ahead come from a wrong clock. The
+        # next evaluation forgets uploads before the lookback.
         for name, source in sources.by_receiver.items():
             record = sources.recorder(source.table, Uploads.record)
             record(Upload(host, at) for host, at in known[name].items() if at <= latest)
@@ -119,13 +120,13 @@ class SourceOpener:
                 every_us=lookback.traffic_us,
                 is_every_wanted=is_learning,
             )
-            # The rows of known hosts were understood.
+            # If there are known hosts, rows were understood.
             follower.state.share = Share(last_at=source.table.newest_at())
             source.follower = self._pulsing(follower, self._index_pulse)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
         every = chain.from_iterable(one.items() for one in known.values())
         table.established = frozenset(host for host, at in every if at > latest and host not in newcomers)
-        # At the very first start, the age of the hosts is unknown.
+        # At the first start, the age of the hosts is unknown.
         table.notes_newcomers = table.newest_at() is not None
         return sources
 
@@ -136,7 +137,7 @@ class SourceOpener:
 
         Args:
             settings: Receiver -> the settings of its journal.
-            wanted: What the journals must show.
+            wanted: The requirements of the settings.
             before: The journals that they replace; None at the start.
 
         """
@@ -160,7 +161,8 @@ class SourceOpener:
                 deliver=self._deliver_journal(sources, source, name, saved.journal_seen_until),
                 clock=self._clock,
                 seen_until=saved.journal_seen_until,
-                # Absence is counted as far back as uploads are known, less the time when the receiver was down.
+                # Absence is evaluated over the lookback of uploads, and needs the downtimes of the receiver for that
+                # time.
                 states_us=max(0, lookback.uploads_us + lookback.rhythm_us - lookback.traffic_us),
             )
             gaps = saved.journal_gaps if same is None else same.follower.state.gaps
@@ -175,13 +177,13 @@ class SourceOpener:
         return now if self.horizon is None else max(now, self.horizon)
 
     def _saved(self, receiver: str) -> KnownSources:
-        """Return what the saved state shows about the sources of a receiver."""
+        """Return the facts about the sources of a receiver from the saved state."""
         return self.known.sources.get(receiver, KnownSources())
 
     def _known_uploads(
         self, receiver: str, settings: IndexSettings, before: IndexSources | None
     ) -> Mapping[str, Instant]:
-        """Return host -> its last known upload to a receiver; none if the receiver had another index."""
+        """Return host -> its last known upload to a receiver; empty if the receiver had another index."""
         if before is None:
             return self._saved(receiver).uploads
         same = before.same(receiver, settings)
@@ -190,7 +192,7 @@ class SourceOpener:
     def _row_dates(
         self, receiver: str, settings: IndexSettings, before: IndexSources | None, *, is_clock_trusted: bool | None
     ) -> RowDates:
-        """Return the dates for the rows of an index, including known rows that were dated ahead."""
+        """Return the dates of the rows of an index, including known rows that are dated ahead."""
         if before is None:
             return RowDates(self._saved(receiver).ahead_rows)
         same = before.same(receiver, settings)
@@ -202,7 +204,7 @@ class SourceOpener:
     def _restore_rhythms(
         self, cadence: Cadence, settings: Mapping[str, IndexSettings], before: IndexSources | None
     ) -> Instant:
-        """Restore the rhythms that were learned from the same indexes. Return up to when they include every upload."""
+        """Restore the rhythms learned from the same indexes. Return up to which instant they include every upload."""
         if before is None:
             cadence.restore(self.known.cadence)
             return self.known.cadence.until
@@ -212,21 +214,21 @@ class SourceOpener:
         return self.learned_until(before) or 0
 
     def learned_until(self, index: IndexSources) -> Instant | None:
-        """Return up to when the rhythms include every upload; None if no row was read yet, or no limit is learned."""
+        """Return the instant up to which the rhythms include every upload; None before any row, or without learning."""
         if index.cadence is None:
             return None
         seen = [source.follower.state.seen_until for source in index.by_receiver.values()]
         return min((at for at in seen if at is not None), default=None) if all(seen) else self.known.cadence.until
 
     def _learning(self, sources: IndexSources, record: Callable[[Any], None]) -> Callable[[Iterable[Upload]], None]:
-        """Return a function that learns from all uploads, and records the uploads within the lookback."""
+        """Return a function that learns from all uploads, and records those within the lookback."""
 
         def deliver(uploads: Iterable[Upload]) -> None:
             uploads = tuple(uploads)
             if sources.cadence is not None:
                 sources.cadence.record(uploads)
             since = self._clock() - sources.lookback_us
-            # A host without an upload within the lookback is not watched, so it must not take up a place in the table.
+            # A host without an upload within the lookback is not watched, so it gets no place in the table.
             record([upload for upload in uploads if upload.at >= since])
 
         return deliver
@@ -238,24 +240,24 @@ class SourceOpener:
         saved: KnownSources,
         same: Source[JournalFollower, JournalSettings, Traffic] | None,
     ) -> None:
-        """Record what the saved state, or the same journal before it is reopened, shows about a receiver."""
+        """Record the known facts about a receiver, from the saved state or from the same journal before a reopening."""
         latest, accepted = self.latest, saved.accepted
         if same is not None:
             accepted = {host: same.table.accepted.latest(host) for host, _ in same.table.accepted.items()}
             source.table.adopt_unit(same.table, latest)
         elif saved.journal_seen_until is not None:
             source.table.unit_history.seen_until = saved.journal_seen_until
-        # Uploads that are dated ahead come from a clock that was wrong.
+        # Uploads dated ahead come from a wrong clock.
         accepted = {host: [at for at in instants if at <= latest] for host, instants in accepted.items()}
         sources.recorder(source.table, Traffic.remember)(accepted)
 
     def _deliver_journal(
         self, sources: JournalSources, source: AnySource, receiver: str, seen_until: Instant | None
     ) -> Callable[[Any], None]:
-        """Return a function that takes the observations of a journal.
+        """Return a function that records the observations of a journal and counts its responses.
 
         Each response is counted once, although journals are read again. While a journal catches up, only responses
-        after `seen_until` are counted: they were written while the service was down. If it is None, none are.
+        after `seen_until` are counted, because they were written while the service was down; none if it is None.
         """
         record = sources.recorder(source.table, Traffic.record)
 

@@ -1,4 +1,4 @@
-"""The parts of the running service that other parts use together."""
+"""The parts of the running service that other parts share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What lives as long as the process; a reload switches each of them to the new settings, but for the counters."""
+    """The parts that live as long as the process. A reload switches all but the counters to the new settings."""
 
     configuration: Configuration
     counters: Counters

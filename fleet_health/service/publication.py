@@ -1,7 +1,7 @@
-"""Publishes evaluations, by number, and notifications, in order, to clients that follow.
+"""Publish evaluations and notifications to the clients that follow them.
 
-An evaluation is published after its notifications were delivered or tried, and the state was saved. So a client never
-knows more than the service does after it was killed and restarted.
+An evaluation is published once its notifications have been delivered or tried and the state has been saved. So a client
+never knows more than the service does if it is killed and restarted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 KEPT_US = 24 * HOUR_US
-"""For how long a notification is kept for clients that follow, in microseconds."""
+"""How long a notification is kept for clients that follow, in microseconds."""
 NOTICES = 10_000
-"""How many notices are saved with the state, because the alert log may not contain them."""
+"""The largest number of notices that are saved in the state, because the alert log may not contain them."""
 _BYTES = 16 << 20
 
 
@@ -35,7 +35,8 @@ class Notification:
 
     Attributes:
         id: Its identifier, the same after a restart.
-        order: Its instant, or that of the one before it if that is later: setting the clock back changes no order.
+        order: Its instant, or that of its predecessor if that is later, so that the order survives a clock that is set
+            back.
         line: Its row with `id` and `kind`, as a JSON line.
 
     """
@@ -61,13 +62,13 @@ class Publication:
 
     def __init__(self) -> None:
         self.number = 0
-        """How many evaluations were published since the start."""
+        """The number of evaluations published since the start."""
         self.notices: list[Notice] = []
-        """The recent notices, including those that are not delivered yet: they are saved with the state."""
+        """The recent notices, including those not delivered yet. They are saved in the state."""
         self.is_restored = False
-        """Whether the notifications from before the start are known: until then, no position is valid."""
+        """Whether the notifications from before the start are known. Until then, no position is valid."""
         self.is_closed = False
-        """Whether the service is stopping, and nothing more will be published."""
+        """Whether the service is stopping and will publish no more evaluations."""
         self._kept: deque[Notification] = deque()
         self._dropped = 0
         self._bytes = 0
@@ -81,29 +82,29 @@ class Publication:
         self._add(sorted(entries.values(), key=lambda entry: (entry.detected_at, isinstance(entry, Notice))))
 
     def note(self, notices: Iterable[Notice], now: Instant) -> None:
-        """Record the notices of an evaluation that will be delivered, for the state."""
+        """Record the notices of an evaluation for the state, before they are delivered."""
         kept = [one for one in self.notices if now - one.detected_at <= KEPT_US]
         self.notices = [*kept, *notices][-NOTICES:]
 
     def take(self, entries: Iterable[Alert | Notice]) -> None:
-        """Record notifications that are being delivered; `publish` makes them visible."""
+        """Record notifications as they are delivered. `publish` makes them visible."""
         self._taken += entries
 
     def publish(self) -> None:
-        """Publish what was recorded, as one evaluation."""
+        """Publish the recorded notifications as one evaluation."""
         taken, self._taken = self._taken, []
         self._add(taken)
         self.number += 1
         self._wake()
 
     def close(self) -> None:
-        """Wake all clients that wait, for the last time."""
+        """Wake all waiting clients for the last time."""
         self.is_closed = True
         self._wake()
 
     @property
     def change(self) -> asyncio.Event:
-        """The event that is set when something is published next."""
+        """The event that the next publication sets."""
         return self._changed
 
     @property
@@ -119,10 +120,10 @@ class Publication:
     def position_after(self, id_: str) -> int:
         """Return the position after a notification; if it is no longer kept, the position after all older ones.
 
-        The empty id stands for the begin.
+        The empty id stands for the beginning.
 
         Raises:
-            ValueError: It is not an id.
+            ValueError: The text is not an id.
 
         """
         if not id_:
@@ -135,7 +136,7 @@ class Publication:
         return self._dropped + sum(1 for one in self._kept if one.order <= at)
 
     def since(self, position: int) -> tuple[list[Notification], int]:
-        """Return the notifications from a position on, and how many of them were dropped meanwhile."""
+        """Return the notifications from a position on, and the number of those that were dropped meanwhile."""
         missed = max(0, self._dropped - position)
         return list(islice(self._kept, max(0, position - self._dropped), None)), missed
 

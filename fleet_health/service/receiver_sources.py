@@ -1,4 +1,4 @@
-"""The sources of all receivers with the tables that they fill. All sources of a kind are opened and closed together."""
+"""The sources of all receivers, and the tables that they fill. All sources of a kind are opened and closed together."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _Table = TypeVar("_Table")
 
 @dataclass(frozen=True, slots=True)
 class KnownSources:
-    """What the saved state shows about the sources of a receiver.
+    """The facts about the sources of a receiver from the saved state.
 
     Attributes:
-        journal_seen_until: Up to when the journal had been read without a gap at its end; None if it never was.
+        journal_seen_until: The read position of the journal without a gap at its end; None if it was never read.
         journal_gaps: The gaps of the journal.
         uploads: Host -> its last upload in the same index.
-        accepted: Host -> its uploads that the journal shows as accepted and that index has no row of.
-        ahead_rows: The rows of the same index that were dated ahead, and when each counts.
+        accepted: Host -> its uploads that the journal shows as accepted but that have no row in the index.
+        ahead_rows: The rows of the same index that are dated ahead, each with the instant as of which it counts.
         disproved: The times of the journal's entries that do not count.
 
     """
@@ -55,22 +55,23 @@ class KnownSources:
 
 @dataclass(frozen=True, slots=True)
 class KnownPast:
-    """What the saved state shows about all sources.
+    """The facts about all sources from the saved state.
 
     Attributes:
-        sources: Receiver -> what is known about its sources.
-        identities: Kind of a source -> the sources of this kind that were read. A kind is left out if that is unknown.
-        exchanged: Kind of a source -> since when another source of this kind is read.
-        newcomers: Host -> its first row, for hosts that appeared for the first time within the lookback.
-        left_out: The rows that a full table left out.
+        sources: Receiver -> the facts about its sources.
+        identities: Kind of source -> the sources of this kind that were read; without the kinds for which they are
+            unknown.
+        exchanged: Kind of source -> when a source of this kind was last exchanged.
+        newcomers: Host -> its first row, for hosts that first appeared within the lookback.
+        left_out: The rows that were left out because the table was full.
         cadence: The rhythms that were learned from the same indexes.
         skips: The stretches of time that the clock skipped, each as begin and end.
         shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
-        latest_at: The latest instant of our own records; None if there are none. Uploads that are later than both this
-            and the present are dropped.
+        latest_at: The latest instant of our own records; None if there are none. Uploads later than both this and the
+            present are dropped.
         protected: The hosts that must keep their places in the tables; see `Fleet.protect`.
         lost: The hosts that are lost.
-        disproved_until: Up to when entries are dated ahead by a clock that was wrong; 0 if none is.
+        disproved_until: The instant up to which a wrong clock dated entries ahead; 0 if there are none.
 
     """
 
@@ -90,11 +91,11 @@ class KnownPast:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the sources must show.
+    """The requirements of the settings on the sources.
 
     Attributes:
         lookback: How far back they are read.
-        host_limit: The most hosts that are watched.
+        host_limit: The largest number of hosts that are watched.
         ignored: The hosts that are ignored.
 
     """
@@ -111,7 +112,7 @@ class Source(Generic[_Follower, _Settings, _Table]):
     Attributes:
         settings: The settings that it was opened with.
         table: The table of its receiver, which it fills.
-        follower: What reads it.
+        follower: The follower that reads it.
         task: The task that follows it; None until it has been read to its end.
         poll: The latest read before an evaluation; None if there was none.
         disproved: The entries that do not count; none of an index.
@@ -131,10 +132,10 @@ class Sources(Generic[_Follower, _Settings, _Table]):
     """The sources of one kind, one for each receiver.
 
     Attributes:
-        table: The table of all receivers; the same as that of the source if there is only one receiver.
+        table: The table of all receivers. If there is only one receiver, its source has the same table.
         by_receiver: Receiver -> its source.
         lookback_us: How far back they are read, in microseconds.
-        cadence: The rhythms that indexes fill beside the table; None if no limit is learned.
+        cadence: The rhythms that the indexes fill as well; None if no limit is learned.
 
     """
 
@@ -149,7 +150,7 @@ class Sources(Generic[_Follower, _Settings, _Table]):
         return {name: source.settings for name, source in self.by_receiver.items()}
 
     def same(self, receiver: str, settings: _Settings) -> Source[_Follower, _Settings, _Table] | None:
-        """Return the source of a receiver if it was opened with the same settings; else None."""
+        """Return the source of a receiver if it was opened with these settings; else None."""
         source = self.by_receiver.get(receiver)
         return source if source is not None and source.settings == settings else None
 
@@ -159,12 +160,12 @@ class Sources(Generic[_Follower, _Settings, _Table]):
         return all(source.task is not None for source in self.by_receiver.values())
 
     def tables(self) -> list[_Table]:
-        """Return all tables that they fill, each of them once."""
+        """Return all tables that they fill, each once."""
         own = [source.table for source in self.by_receiver.values()]
         return own if self.table in own else [self.table, *own]
 
     def recorder(self, table: _Table, record: Callable[[_Table, Any], None]) -> Callable[[Any], None]:
-        """Return a function that records observations in the table of a receiver and in the table of all."""
+        """Return a function that records observations in the table of a receiver and in that of all receivers."""
         if table is self.table:
             return lambda observations: record(table, observations)
 
@@ -184,14 +185,14 @@ AnySource: TypeAlias = Source[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class PreparedSources:
-    """Sources that have been read to their end, and can replace others at once.
+    """Sources that have been read to their end and can replace others at once.
 
     Attributes:
         index: The index of each receiver.
         journal: The journal of each receiver.
-        wanted: What both show.
-        exchanged: The kinds of sources that lost or replaced one.
-        identities: Kind of a source -> the sources of this kind.
+        wanted: The requirements that both meet.
+        exchanged: The kinds of source of which a source was removed or replaced.
+        identities: Kind of source -> the sources of this kind.
 
     """
 
@@ -203,7 +204,7 @@ class PreparedSources:
 
 
 def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[str]]:
-    """Return kind of a source -> the identities of the sources of this kind that some receivers have."""
+    """Return kind of source -> the identities of the sources of this kind."""
     receivers = tuple(receivers)
     return {
         "index": frozenset(one.index.identity for one in receivers),
@@ -214,7 +215,7 @@ def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[
 def sources_for(
     settings: Mapping[str, _Settings], new_table: Callable[[], _Table], lookback_us: int
 ) -> Sources[Any, _Settings, _Table]:
-    """Make the sources of a kind without their followers. A single receiver shares its table with all."""
+    """Return the sources of a kind, without followers. If there is a single receiver, there is one table only."""
     table, are_several = new_table(), any(settings)
     by_receiver: dict[str, Source[Any, _Settings, _Table]] = {
         name: Source(one, new_table() if are_several else table) for name, one in settings.items()
@@ -223,12 +224,12 @@ def sources_for(
 
 
 def all_of(index: IndexSources, journal: JournalSources) -> list[AnySource]:
-    """Return all sources, by receiver: index, journal."""
+    """Return all sources, for each receiver the index and then the journal."""
     return [source for name in index.by_receiver for source in (index.by_receiver[name], journal.by_receiver[name])]
 
 
 def read_by(followers: Iterable[Follower]) -> int:
-    """Return how many lines and entries some followers have read."""
+    """Return the number of lines and entries that some followers have read."""
     return sum(follower.state.read for follower in followers)
 
 

@@ -1,4 +1,4 @@
-"""Reads at the start what an earlier run knew: the saved state, and the alert log."""
+"""Read the saved state and the alert log when the service starts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 def restored_state(file: StateFile[SavedState]) -> SavedState:
-    """Return the saved state without its unreadable and impossible parts, which are logged."""
+    """Return the saved state without its unreadable and impossible parts, and log those."""
     try:
         state = with_present_names(file.load(examined) or SavedState())
     except SinkUnavailable as error:
@@ -56,7 +56,7 @@ def restored_state(file: StateFile[SavedState]) -> SavedState:
 
 
 def read_state(directory: Path) -> SavedState | None:
-    """Return the saved state in a directory; None if it cannot be read. Log nothing, and change nothing."""
+    """Return the saved state in a directory; None if it cannot be read. Log and change nothing."""
     try:
         with touching(directory), SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
@@ -67,9 +67,9 @@ def read_state(directory: Path) -> SavedState | None:
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
-    """Return the date of the newest row of the alert log that is ahead of the clock; None if there is none.
+    """Return the newest date in the alert log that is ahead of the clock; None if there is none.
 
-    It is limited to the time when the file was last written, because a row may hold any date.
+    It is at most the time when the file was last written, because a row may contain any date.
     """
     try:
         ahead = [at for _, at in log.notified_since(now + BEHIND_LIMIT_US)]
@@ -80,7 +80,7 @@ def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
 
 @dataclass(frozen=True, slots=True)
 class PastAlerts:
-    """The notifications in the alert log that incidents must know.
+    """The notifications in the alert log that incidents need.
 
     Attributes:
         keys: The dedup keys of the alerts of this hour, each with its instant.
@@ -92,7 +92,7 @@ class PastAlerts:
     rows: list[tuple[tuple[str, str, str], Instant]] = field(default_factory=list)
 
     def restore_to(self, incidents: Incidents) -> None:
-        """Restore these notifications to the incidents."""
+        """Record these notifications in the incidents."""
         for key, at in self.keys:
             incidents.remember(key, at)
         for (host, symptom, status), at in self.rows:
@@ -116,7 +116,7 @@ def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAl
 
 
 def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
-    """Return `past_alerts`. If the alert log cannot be read, log that and return none."""
+    """Return `past_alerts`; if the alert log cannot be read, log that and return no alerts."""
     try:
         return past_alerts(log, now, saved_at)
     except SinkUnavailable as error:
@@ -126,13 +126,13 @@ def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -
 
 @dataclass(frozen=True, slots=True)
 class AlertLogAtStart:
-    """What the service needs from the alert log when it starts; empty if the alert log cannot be read.
+    """The rows of the alert log that the service needs when it starts; empty if the alert log cannot be read.
 
     Attributes:
         past: The past alerts, for the incidents.
         undelivered: The alerts and notices that the journal may lack.
         recent: The recent alerts and notices, for clients that follow.
-        ahead_at: The newest row that is dated ahead of the clock; None if there is none.
+        ahead_at: The newest date that is ahead of the clock; None if there is none.
 
     """
 
@@ -143,7 +143,7 @@ class AlertLogAtStart:
 
 
 async def alert_log_at_start(log: AlertLog, now: Instant, saved_at: Instant | None) -> AlertLogAtStart:
-    """Read the alert log. If it cannot be read or its disk hangs, log that and return nothing.
+    """Read the alert log. If it cannot be read or its disk hangs, log that and return an empty result.
 
     Args:
         log: The alert log.

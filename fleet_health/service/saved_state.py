@@ -1,4 +1,4 @@
-"""The state that outlives a restart: everything that the service knows and its inputs do not show."""
+"""The state that outlives a restart: everything that cannot be read from the sources again."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class SavedReceiver(msgspec.Struct):
     """The saved state of the sources of one receiver.
 
     Attributes:
-        journal_seen_until: Up to when the journal had been read without a gap at its end; None if it never was.
+        journal_seen_until: The read position of the journal without a gap at its end; None if it was never read.
         journal_gaps: The gaps of the journal within the lookback.
-        index_path: The path of the index that the uploads are from.
-        uploads: Host -> its last upload. Its row may be compressed or removed while the service is down.
-        accepted: Host -> its uploads that the journal shows as accepted and the index has no row of.
-        ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
+        index_path: The path of the index from which the uploads were read.
+        uploads: Host -> its last upload. The file with its row may be compressed or removed while the service is down.
+        accepted: Host -> its uploads that the journal shows as accepted but that have no row in the index.
+        ahead_rows: The rows of the index that were dated ahead when read, each with the instant as of which it counts.
         disproved: The times of the journal's entries that do not count: a clock that was ahead has dated them.
 
     """
@@ -47,7 +47,7 @@ class SavedReceiver(msgspec.Struct):
     disproved: list[Instant] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
-        """Return what is known about the sources of a receiver; uploads only if they are from its index."""
+        """Return the facts about the sources of a receiver; the uploads only if they are from its present index."""
         if not self.is_of(settings):
             return KnownSources(self.journal_seen_until, self.journal_gaps, disproved=self.disproved)
         return KnownSources(
@@ -55,29 +55,29 @@ class SavedReceiver(msgspec.Struct):
         )
 
     def is_of(self, settings: ReceiverSettings) -> bool:
-        """Return whether the uploads are from the index of a receiver."""
+        """Return whether the uploads are from the present index of a receiver."""
         return self.index_path == str(settings.index.path)
 
 
 class SavedState(SavedReceiver):
-    """The saved state of the service. If there is only one receiver, its fields are among those of the state.
+    """The saved state of the service. The fields of a single receiver are fields of the state itself.
 
     Attributes:
         incidents: The incidents.
-        silences: Id of a silence -> its record.
+        silences: Silence id -> its record.
         history: The uploads and refusals of the last hours.
-        receivers: Receiver -> the state of its sources, if there are several receivers.
-        newcomers: Host -> its first row, for hosts that appeared for the first time within the lookback.
-        left_out: The number of rows that a full table left out, the host of the latest one, and its instant; None if
-            there are none.
-        are_urls_undone: Whether names of hosts are URL-decoded. Before 0.1.0, the host of a request for `/b%C3%BCro/`
-            had the encoded name, escaped once more.
+        receivers: Receiver -> the state of its sources; empty if there is a single receiver.
+        newcomers: Host -> its first row, for hosts that first appeared within the lookback.
+        left_out: The rows that were left out because the table was full: their number, and host and instant of the
+            latest; None if there are none.
+        are_urls_undone: Whether host names are URL-decoded. Before 0.1.0, the host of a request for `/b%C3%BCro/` was
+            saved under the encoded name, escaped once more.
         skips: The stretches of time that the clock skipped, each as begin and end.
-        identities: Kind of a source -> the sources of this kind that were read; empty if that is not known.
-        exchanged: Kind of a source -> since when another source of this kind is read.
+        identities: Kind of source -> the sources of this kind that were read; empty if they are unknown.
+        exchanged: Kind of source -> when a source of this kind was last exchanged.
         shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
-        disproved_until: Up to when records are dated ahead by a clock that was confirmed to be wrong; 0 if none are.
-        notices: The recent notices. The alert log need not contain them.
+        disproved_until: The instant up to which a clock that proved wrong dated records ahead; 0 if there are none.
+        notices: The recent notices, because the alert log may not contain them.
         cadence: The learned rhythms of the hosts; None if no limit is learned.
 
     """
@@ -98,15 +98,15 @@ class SavedState(SavedReceiver):
     cadence: CadenceSnapshot | None = None
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
-        """Return the dates of rows that were dated ahead; none if the receiver has another index now."""
+        """Return the dates of rows that are dated ahead; none if the receiver has another index now."""
         return RowDates(self.known_of(receiver).ahead_rows)
 
     def known_of(self, receiver: ReceiverSettings) -> KnownSources:
-        """Return what is known about the sources of a receiver."""
+        """Return the facts about the sources of a receiver."""
         return self._saved_of(receiver).known_by(receiver)
 
     def known_past(self, receivers: Sequence[ReceiverSettings], incidents: Incidents) -> KnownPast:
-        """Return what is known about the sources of all receivers; about hosts only if an index is the same.
+        """Return the facts about the sources of all receivers; about hosts only if an index is the same.
 
         Args:
             receivers: The receivers.
@@ -130,7 +130,7 @@ class SavedState(SavedReceiver):
         )
 
     def known_cadence(self, receivers: Sequence[ReceiverSettings]) -> CadenceSnapshot:
-        """Return the learned rhythms; none if they were learned from other indexes."""
+        """Return the learned rhythms; empty if they were learned from other indexes."""
         is_same = set(self.identities.get("index", ())) == identities_of(receivers)["index"]
         return self.cadence if self.cadence is not None and is_same else CadenceSnapshot()
 

@@ -1,4 +1,4 @@
-"""Collects the state to save, and decides when it is worth a write."""
+"""Collect the state to save, and decide when to write it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def state_to_save(
     disproved: Mapping[str, list[Instant]],
     notices: Sequence[Notice] = (),
 ) -> SavedState:
-    """Return the present state without what the fleet holds: `Saving.due` adds that if the state is saved.
+    """Return the present state, without the facts from the fleet, which `Saving.due` adds if the state is saved.
 
     Args:
         incidents: The incidents.
@@ -47,7 +47,7 @@ def state_to_save(
         receivers: The receivers in force.
         silences: The records of silences.
         history: The history of the hosts.
-        ahead_rows: Receiver -> the rows of its index that were dated ahead.
+        ahead_rows: Receiver -> the rows of its index that are dated ahead.
         disproved: Receiver -> the times of its journal's entries that do not count.
         notices: The recent notices.
 
@@ -72,26 +72,26 @@ def state_to_save(
 
 
 class Saving:
-    """Decides when the state is worth a write: an SD card wears out, and a tick may be 100 ms."""
+    """Decides when to write the state. A tick may be 100 ms, and writing wears out SD cards."""
 
     def __init__(self) -> None:
         self._lasting = b""
         self._at: Instant | None = None
 
     def expire(self) -> None:
-        """Make the next state due, even if little has changed."""
+        """Make the next state due, whatever has changed."""
         self._at = None
 
     def due(self, state: SavedState, now: Instant, fleet: Fleet) -> bytes | None:
-        """Return the complete state, encoded; None if only instants have changed within a minute since the last save.
+        """Return the complete state, encoded; None if the last save is recent and only instants have changed.
 
         Args:
             state: The state, as `state_to_save` returns it.
             now: The present.
-            fleet: The fleet, which another thread must not change meanwhile.
+            fleet: The fleet. No other thread may change it meanwhile.
 
         """
-        # The figures in these texts differ at each tick.
+        # These texts contain figures that differ at each tick.
         still = [msgspec.structs.replace(one, detail="", suggested_fix="") for one in state.incidents.open]
         incidents = msgspec.structs.replace(state.incidents, at=None, open=still)
         passing: dict[str, Any] = {

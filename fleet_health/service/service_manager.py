@@ -1,7 +1,7 @@
-"""Notifies systemd (sd_notify(3)), and feeds its watchdog while every part is alive.
+"""Notify systemd (sd_notify(3)), and feed its watchdog while every part of the service is alive.
 
-A watchdog that a timer feeds proves only that the timer runs. Here each part has a pulse, and each beat sets a deadline
-for the next. If one is overdue, the watchdog is no longer fed, and systemd restarts the service.
+Feeding the watchdog by a timer would prove only that the timer runs. Instead each part has a pulse, and each beat sets
+a deadline for the next one. If a beat is overdue, the watchdog is no longer fed, and systemd restarts the service.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Pulse:
 
         Args:
             part: The part's name.
-            patience: By how many seconds a beat may be late.
+            patience: How many seconds a beat may be late.
 
         """
         self.part = part
@@ -54,11 +54,11 @@ class Pulse:
         self.beat()
 
     def beat(self, next_within: float = 0.0) -> None:
-        """Beat, and promise the next beat within so many seconds."""
+        """Beat, and expect the next beat within `next_within` seconds."""
         self._deadline = time.monotonic() + next_within + self._patience
 
     def rest(self) -> None:
-        """Promise nothing until the next beat: the part is idle."""
+        """Expect no beat until the next one, because the part is idle."""
         self._deadline = None
 
     @property

@@ -1,4 +1,4 @@
-"""Suppression by operators: silences, which a command may change at any time, and mute windows."""
+"""Suppression by operators, through silences and mute windows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("fleet_health.service")
 
-# For how many ignored silences the reason is logged; a file may have thousands.
+# How many ignored silences are logged with their reason, because a file may have thousands.
 _PROBLEMS_NAMED = 3
 ASKED_FOR, WRITTEN = "a request over the socket", "silences.json, where the author is only a claim"
 """The origin of a silence, as it is logged."""
@@ -41,22 +41,22 @@ class Silencing:
         self.file = file
         self.watch = SilenceWatch()
         self.problem = ""
-        """Why silences cannot be used; empty if all can. Those that were read last stay in force."""
+        """The reason why silences cannot be used; empty if all can. The silences that were read last stay in force."""
         self.silences: Silences | None = None
-        """The silences that were read last; None if none ever were."""
+        """The silences that were read last; None if the file could never be read."""
         self.mute_windows = mute_windows
         """The mute windows of the configuration."""
-        # The file that was read last, its content, and the silences in it, whether or not they are admitted.
+        # The file that was read last, its content, and all silences in it, including those that are not admitted.
         self._known: tuple[SilenceFile, bytes, list[Silence]] | None = None
-        # What was logged when it was requested over the socket, oldest first.
+        # The changes that were logged when they were requested over the socket, oldest first.
         self._logged: dict[str, None] = {}
         self._unended: frozenset[str] = frozenset()
-        """The ids of silences whose incidents are resolved, while the file with their end cannot be written."""
+        """The ids of silences whose incidents are resolved, but whose end could not be written yet."""
         self.are_incidents_known = True
-        """Whether all open incidents are known; False while the saved state cannot be read."""
+        """Whether all open incidents are known. False while the saved state cannot be read."""
 
     def restore(self, records: dict[str, SilenceRecord]) -> None:
-        """Restore what the saved state shows about silences, by their ids."""
+        """Restore the records of silences from the saved state, by id."""
         self.watch = SilenceWatch(records)
 
     def switch(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...]) -> None:
@@ -64,7 +64,7 @@ class Silencing:
         self.file, self.mute_windows = file, mute_windows
 
     async def refresh(self, now: Instant) -> None:
-        """Read the silences again, in a thread. If the file has not changed, keep what was matched."""
+        """Read the silences again, in a thread. If the file has not changed, keep the cached matches."""
         try:
             problems = await call_at(self.file.path, self._read, now)
         except SinkUnavailable as error:
@@ -80,7 +80,7 @@ class Silencing:
         self.problem = problem
 
     def _read(self, now: Instant) -> list[str]:
-        """Read the file if it has changed. Return the reasons why silences in it are ignored."""
+        """Read the file if it has changed. Return one text for each silence in it that is ignored."""
         file, content = self.file, self.file.read()
         if self._known is None or self._known[:2] != (file, content):
             self._known = (file, content, file.decode(content))
@@ -90,9 +90,9 @@ class Silencing:
         return problems
 
     async def match(self, pairs: Iterable[Pair], now: Instant) -> Suppressions:
-        """Match the hosts of some pairs in a thread. Return a function that returns at once what suppresses a pair.
+        """Match the hosts of some pairs in a thread. Return a function that looks up their suppression.
 
-        It also accepts other hosts, and matches them when it is called.
+        The function also accepts other hosts, and matches them when it is called.
         """
         hosts = {host for host, _ in pairs}
         return await wrap(self._matched)(hosts, now)
@@ -104,7 +104,7 @@ class Silencing:
         return _muter(silences, active, in_window, now)
 
     def muter(self, now: Instant, mute_windows: tuple[MuteWindow, ...] | None = None) -> Suppressions:
-        """Return what suppresses alerts at an instant: silences, and these mute windows, by default those in force."""
+        """Return the suppressions at an instant by silences and by `mute_windows`, by default those in force."""
         return _muter(
             self.silences or Silences(),
             _active(self.mute_windows if mute_windows is None else mute_windows, now),
@@ -113,9 +113,9 @@ class Silencing:
         )
 
     async def look(self, incidents: Mapping[Pair, Instant], now: Instant) -> None:
-        """Log which silences were made, changed or removed since the last evaluation, and which have begun or ended.
+        """Log the silences that were made, changed or removed, or began or ended, since the last evaluation.
 
-        End the silences that acknowledge only resolved incidents.
+        End silences all of whose acknowledged incidents are resolved.
 
         Args:
             incidents: Open incident -> when it opened.
@@ -123,14 +123,14 @@ class Silencing:
 
         """
         if self.silences is None:
-            return  # the file may contain the silences that are known, so keep them
+            return  # the file could not be read, and may still contain the known silences
         changes = await wrap(self.watch.look)(self.silences, incidents, now)
         self._log_changes(changes)
         if changes.resolved and self.are_incidents_known:
             await self._end_resolved(frozenset(one.id for one in changes.resolved), now)
 
     async def _end_resolved(self, ids: frozenset[str], now: Instant) -> None:
-        """End silences whose incidents are resolved. If that cannot be written, the next evaluation tries again."""
+        """End silences whose incidents are resolved. If the file cannot be written, the next evaluation retries."""
         try:
             ended = await call_at(self.file.path, self.file.resolve, ids, now)
         except SinkUnavailable as error:
@@ -144,15 +144,16 @@ class Silencing:
             notice(_log, "silence ended, incidents resolved", **_facts(silence))
 
     def log_made(self, silence: Silence) -> None:
-        """Log a new silence and the user who made it, whom the kernel has identified."""
+        """Log a new silence and the user who made it, as identified by the kernel."""
         self._remember(silence.id)
-        # It is saved even if this service ends before it evaluates. A copy, because another thread may iterate over it.
+        # Recorded now, so that it is saved even if the service stops before the next evaluation. A new mapping, because
+        # another thread may iterate over the old one.
         record = SilenceRecord(ends_at=silence.ends_at, is_planned=clock.now() < silence.starts_at)
         self.watch.records = {**self.watch.records, silence.id: record}
         notice(_log, "silence made", **_facts(silence), origin=ASKED_FOR)
 
     def log_ended(self, silence: Silence) -> None:
-        """Log that a user has ended a silence; the kernel has identified the user."""
+        """Log the end of a silence and the user who ended it, as identified by the kernel."""
         self._remember(f"end of {silence.id}")
         notice(_log, "silence ended early", by=silence.ended_by, **_facts(silence), origin=ASKED_FOR)
 
@@ -192,7 +193,7 @@ class Silencing:
                 count=len(ended.standing),
             )
         elif silence.is_resolved or silence.starts_at == silence.ends_at:
-            pass  # it has served its purpose, or never began
+            pass  # it was resolved, or never began
         elif ended.never_matched:
             _log.warning("silence expired, never matched an incident", **facts, standing=standing, count=0)
         elif not silence.ended_by:
@@ -206,7 +207,7 @@ def _facts(silence: Silence) -> dict[str, str | None]:
         "symptom": silence.symptom,
         "since": isoformat(silence.starts_at),
         "until": isoformat(silence.ends_at),
-        "or_until": "all that it acknowledges is resolved" if silence.is_until_resolved else None,
+        "or_until": "all acknowledged incidents are resolved" if silence.is_until_resolved else None,
         "author": silence.author,
         "reason": silence.reason,
     }

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from fleet_health.sources.state import SourceState
 
 
-# Firing incidents are counted by symptom, and ended ones are no longer open.
+# Firing incidents are counted by symptom, and ended ones are not open.
 _NOT_COUNTED = ENDED | {State.FIRING}
 
 
 def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
-    """Return how far the sources have caught up, in words."""
+    """Return the status line while the service starts, with the progress of each source."""
     summaries = [source.summary(now) for source in sources]
     return _in_one_line(["Starting: " + ("; ".join(summaries) or "reading the saved state")])
 
@@ -43,13 +43,13 @@ def status_line(
     """Return the status line: problems, hosts, sources, incidents, and when the next evaluation is due.
 
     Args:
-        hosts_by_state: State -> how many hosts are in it, in the order of the line.
+        hosts_by_state: State -> number of hosts, in the order of the line.
         sources: The state of each source.
         last: The latest evaluation; None before the first.
-        next_at: When the next one is due; None before the first.
-        decisions: Its decisions about the open incidents.
+        next_at: When the next evaluation is due; None before the first.
+        decisions: The decisions of the latest evaluation on the open incidents.
         problems: The problems of the service itself.
-        now: The instant.
+        now: The present.
 
     """
     hosts = f"Watching {plural(sum(hosts_by_state.values()), 'host')}"
@@ -66,12 +66,12 @@ def status_line(
         parts.append(f"last tick {local(last.at)[11:19]}")
     if next_at is not None:
         parts.append(f"next {local(next_at)[11:19]} {zone_at(next_at)}")
-    # Problems first, because the end of a line may be cut off.
+    # Problems come first, because the end of the line may be cut off.
     return _in_one_line([*problems, *parts])
 
 
 def _incidents(decisions: Sequence[Decision]) -> str:
-    """Return how many incidents are in each state, firing ones by their symptom."""
+    """Return the number of incidents in each state, and of firing ones by symptom."""
     counts = Counter(one.state for one in decisions)
     by_symptom = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)
     firing = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
@@ -81,5 +81,5 @@ def _incidents(decisions: Sequence[Decision]) -> str:
 
 
 def _in_one_line(parts: Iterable[str]) -> str:
-    # A path from the configuration may contain a newline, which would end the message to systemd.
+    # A configured path may contain a newline, which would end the message to systemd.
     return localized(printable("; ".join(parts)))

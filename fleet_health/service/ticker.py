@@ -1,4 +1,4 @@
-"""The tick: read the sources once more, evaluate, and hand the notifications to delivery."""
+"""The tick: read the sources up to the present, evaluate, and deliver the notifications."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ if TYPE_CHECKING:
     from fleet_health.service.silencing import Silencing
     from fleet_health.sources.state import SourceState
 
-# The longest sleep, in seconds: the wall clock may be set meanwhile.
+# The longest sleep in seconds, because the wall clock may be set meanwhile.
 _STRIDE = 15.0
 _WITNESS_TIME = 2.0
-# How many times the sources are read for one evaluation if the clock is set meanwhile.
+# How often the sources are read for one evaluation, if the clock is set while they are read.
 _MOST_READINGS = 3
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class Witness(Protocol):
-    """Adds evidence about their hosts to the alerts of one evaluation."""
+    """Adds evidence to the alerts of one evaluation."""
 
     def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:
-        """Return the alerts with figures of their hosts."""
+        """Return the alerts with figures about their hosts."""
 
     def with_samples(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Return the alerts with journal lines that show refusals of their hosts. May take long."""
+        """Return the alerts with journal lines that show refusals of their hosts. This may take long."""
 
 
 class Evaluator:
@@ -88,15 +88,15 @@ class Evaluator:
 
         Args:
             intake: Reads the sources.
-            engine: Evaluates, and keeps the incidents.
+            engine: Evaluates the fleet, and holds the incidents.
             delivery: Delivers the notifications.
             pulse: Beats when the evaluator makes progress.
             clock: Returns the present.
-            on_scheduled: Called after each evaluation, when the next one is scheduled.
-            step_watch: Notices that the clock was set.
+            on_scheduled: Called after each evaluation, once the next one is scheduled.
+            step_watch: Detects that the clock was set.
             witness: Adds evidence to alerts.
             silencing: Returns the suppressions by operators.
-            snapshot: Returns the state to save, encoded; None if it is not worth a write.
+            snapshot: Returns the state to save, encoded; None if it need not be saved.
             is_clock_confirmed: Returns whether a time server or root has confirmed the clock.
             counters: The counters of the service.
             booted_at: Returns when this machine booted, given the present.
@@ -127,22 +127,22 @@ class Evaluator:
         """Set if the rules have changed since the latest evaluation began."""
 
     def restore(self, history: HistorySnapshot, *, disproved_until: Instant, alert_log_at: Instant | None) -> None:
-        """Restore the history of the hosts and what is known about the clock; see `ClockCheck.restore`."""
+        """Restore the history of the hosts and the records about the clock; see `ClockCheck.restore`."""
         self.history = History(history)
         self.clock_check.restore(disproved_until=disproved_until, alert_log_at=alert_log_at)
 
     def switch(self, *, are_notices_recorded: bool) -> None:
-        """Evaluate by the rules that are in force now: at once, and then at each multiple of their tick.
+        """Evaluate by the rules in force now, at once and then at each multiple of their tick.
 
         Args:
-            are_notices_recorded: Whether the alert log gets notices as well as alerts.
+            are_notices_recorded: Whether notices are written to the alert log as well.
 
         """
         self._are_notices_recorded = are_notices_recorded
         self._retuned.set()
 
     async def run(self) -> NoReturn:
-        """Evaluate now, and at every tick, for ever."""
+        """Evaluate now and at every tick, forever."""
         self._intake.note_boot(self._booted_at(self._clock()), self._incidents.at)
         while True:
             await self._evaluate()
@@ -160,10 +160,10 @@ class Evaluator:
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None
         if self.clock_check.is_behind:
-            # Up to when facts are known. Those of a state that was saved while the clock was ahead do not count.
+            # The latest known fact. Facts from a state that was saved while the clock was ahead do not count.
             latest_at = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
         circumstances = Circumstances(self._intake.seen(now), is_stepped, latest_at)
-        # In a thread: with many hosts it takes longer than a signal or the watchdog should wait.
+        # In a thread, because with many hosts it takes longer than signals and the watchdog should wait.
         async with self._intake.paused() as fleet:
             evaluation = await wrap(self._engine.evaluate)(fleet, now, circumstances)
             if latest_at is None:
@@ -195,7 +195,7 @@ class Evaluator:
         )
 
     def _log_dropped(self, outcome: Outcome) -> None:
-        """Log notified incidents that will never resolve, because the new configuration does not look for them."""
+        """Log notified incidents that were dropped because the new configuration does not look for them."""
         scope = self._engine.rules.scope
         for decision in outcome.decisions:
             is_over = decision.reason is not Reason.FORGOTTEN or decision.incident.last_notified_at is None
@@ -203,7 +203,7 @@ class Evaluator:
                 _log.warning("incident dropped", host=decision.incident.host, symptom=decision.incident.symptom)
 
     def _report_misfits(self, outcome: Outcome) -> None:
-        """Log hosts that recovered by themselves so often that their limits do not seem to fit, each of them once."""
+        """Log, once for each, the hosts that recovered by themselves so often that their limits may not fit."""
         back = {one.host for one in outcome.notices if (one.status, one.symptom) == (RESOLVED, silent.SYMPTOM)}
         if not back:
             return
@@ -222,8 +222,8 @@ class Evaluator:
     async def _read_sources(self) -> tuple[Instant, bool]:
         """Read the sources up to the present. Return the instant of the evaluation, and whether the clock was set.
 
-        If the clock is set while they are read, they were read up to another present, so they are read again. That is
-        done a few times only: a clock that is set all the time must not prevent the evaluation.
+        If the clock is set while they are read, they are read again, up to the new present. This is repeated only a few
+        times, because a clock that is set all the time must not prevent the evaluation.
         """
         is_stepped = False
         now, step_us = self._step_watch.look()
@@ -240,16 +240,16 @@ class Evaluator:
         return now, is_stepped
 
     async def _reread(self, now: Instant, step_us: int) -> None:
-        """Read everything again: by the other clock, something may have been dated wrongly or forgotten."""
+        """Read all sources again, because facts may have been dated wrongly or forgotten by the previous clock."""
         _log.warning("clock set or machine suspended, sources re-read", seconds=step_us / SECOND_US)
-        self._pulse.rest()  # meanwhile the sources feed the watchdog
+        self._pulse.rest()  # the pulses of the sources beat meanwhile
         since, skipped_since = now - abs(step_us), max(now - step_us, self._incidents.at or 0)
         if self.clock_check.is_behind:
             since = min(since, self.clock_check.first_at)
             skipped_since = max(skipped_since, self.clock_check.latest_at)
         slept_since = now - self._step_watch.slept_us
         await self._intake.reread(Gap(since, now, CLOCK_SET), is_clock_trusted=not self.clock_check.is_behind)
-        # The time up to our latest record was not skipped.
+        # The time before our latest record was not skipped.
         if now - slept_since > BEHIND_LIMIT_US:
             self._intake.fleet.shut_down(max(slept_since, self._incidents.at or 0), now)
         else:
@@ -259,14 +259,14 @@ class Evaluator:
 
     @property
     def states(self) -> list[SourceState]:
-        """The state of each source, and of the clock while it contradicts our own records."""
+        """The state of each source, and of the clock if it has a problem."""
         clock = self.clock_check.state
         return [*self._intake.states, *([] if clock is None else [clock])]
 
     async def _check_clock(self, now: Instant, *, is_stepped: bool) -> bool:
-        """Check the clock against our own records. Return whether everything was read again because of it.
+        """Check the clock against our own records. Return whether the sources were read again because of it.
 
-        Records that are dated ahead of a clock that is right are dated as if written now.
+        Records ahead of a clock that is right are redated to now.
         """
         clock = self.clock_check
         was_behind, first_at = clock.is_behind, clock.first_at
@@ -282,32 +282,32 @@ class Evaluator:
         await self._intake.reread(gap, is_clock_trusted=not was_behind)
         self._pulse.beat(_STRIDE)
         if is_redated:
-            # Rows that are dated ahead count as of this read, so incidents must not be older than it.
+            # Rows dated ahead count as of this read, so no incident may be later than it.
             self._incidents.redate(self._clock())
         return True
 
     async def _decide(self, evaluation: Evaluation) -> Outcome:
         now = evaluation.at
         await self._silencing.refresh(now)
-        # Silences are matched in a thread: an operator's glob must not block the loop.
+        # Silences are matched in a thread, because the glob of an operator must not block the loop.
         pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
         suppressions = await self._silencing.match(pairs, now)
         if not self.clock_check.is_behind:
             outcome = self._take(evaluation, suppressions)
             await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
-        # Silences that are active at the later instant count too, because the clock is behind.
+        # The clock is behind, so silences that are active at the later instant count too.
         later = await self._silencing.match(pairs, self.clock_check.latest_at)
         return self._take(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
 
     def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:
-        """Decide, and set the next tick in the same step, because clients see both."""
+        """Decide and set the next tick in one step, because clients see both."""
         outcome = self._engine.decide(evaluation, suppressions)
         self.next_at = next_tick_at(evaluation.at, self._engine.rules.policy.tick_us)
         return outcome
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Add evidence as far as possible. An alert must neither wait for a disk nor fail because of its evidence."""
+        """Add evidence as far as possible. Problems with evidence must neither delay nor prevent an alert."""
         if not alerts:
             return alerts
         try:
@@ -317,7 +317,7 @@ class Evaluator:
             _log.exception("alerts sent without evidence")
             return alerts
         try:
-            # This does not use the fleet, so it may run on, even after the timeout.
+            # This does not use the fleet, so it may go on after the timeout.
             async with asyncio.timeout(_WITNESS_TIME):
                 return await call_at(SAMPLES, self._witness.with_samples, alerts)
         except (TimeoutError, PathHangs):
@@ -334,6 +334,6 @@ class Evaluator:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining_us / SECOND_US, _STRIDE)):
                     await self._retuned.wait()
-            # The clock may have been set back, so compute the tick again, unless it has just come.
+            # The clock may have been set back, so compute the tick again, unless it is due.
             if (now := self._clock()) < self.next_at:
                 self.next_at = next_tick_at(now, self._engine.rules.policy.tick_us)

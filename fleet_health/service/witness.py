@@ -1,4 +1,4 @@
-"""Adds evidence to alerts: figures of the host, some journal lines, and the command that shows the rest."""
+"""Add evidence to alerts: figures about the host, sample lines, and the command that shows the other lines."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from fleet_health.service.configuration import Configuration
 
 SAMPLES = Path("sample lines of the journal")
-"""Stands for a path: journals are searched one at a time, because a disk may hang."""
+"""The name under which `call_at` searches journals one at a time, because a disk may hang."""
 
 
 class SettingsWitness:
-    """Adds evidence, with the settings that are in force at that time."""
+    """Adds evidence, by the settings in force at the time of the call."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
 
     def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> list[Alert]:
-        """Return the alerts with figures of their hosts."""
+        """Return the alerts with figures about their hosts."""
         settings = self._configuration.settings
         return with_evidence(alerts, fleet, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
@@ -43,13 +43,13 @@ class SettingsWitness:
 def with_evidence(
     alerts: Sequence[Alert], fleet: Fleet, receivers: Sequence[ReceiverSettings], lookback_us: int
 ) -> list[Alert]:
-    """Return the alerts of one evaluation with figures of their hosts, and the command that shows the lines.
+    """Return the alerts of one evaluation with figures about their hosts, and the command that shows the lines.
 
     Args:
         alerts: The alerts, all of one instant.
         fleet: The fleet at that instant, or a little later.
         receivers: The receivers, with their journals.
-        lookback_us: How far back the fleet knows the responses, in microseconds.
+        lookback_us: How far back the fleet holds responses, in microseconds.
 
     """
     added = []
@@ -63,7 +63,7 @@ def with_evidence(
 
 
 def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings]) -> JournalSettings:
-    """Return the journal with the latest response to a host, or the journal of a receiver."""
+    """Return the journal with the latest response to a host, or the journal of the receiver that `subject` names."""
     if len(receivers) == 1:
         return receivers[0].journal
     name = fleet.answered_by(subject) if is_host(subject) else receiver_of(subject)
@@ -71,7 +71,7 @@ def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings
 
 
 def with_samples(alerts: Sequence[Alert], receivers: Sequence[ReceiverSettings], lookback_us: int) -> list[Alert]:
-    """Return the alerts of one evaluation with some of the latest lines about refusals of their hosts."""
+    """Return the alerts of one evaluation with some of the latest lines that show refusals of their hosts."""
     refused = [one.finding.host for one in alerts if one.evidence is not None and one.evidence.reason]
     if not refused:
         return list(alerts)

@@ -92,7 +92,7 @@ def test_G13_a_boot_in_the_past(
 
     assert behind[:2] == (before, opened)
     assert "the clock is 65 d 23 h behind the " in behind[2]  # the state or the alert log, whichever is later
-    assert "absence and ends are not evaluated" in behind[2]
+    assert "absence and resolutions are not evaluated" in behind[2]
     assert status.status == 3
     assert right == (before, opened)
 

@@ -167,7 +167,7 @@ def test_S4_a_clock_that_is_behind_is_reported(
     assert {"silent", "receiver-down"} <= set(document["not_evaluated"])
     assert [source["phase"] for source in document["sources"] if source["name"] == "clock"] == ["behind"]
     assert "the clock is 1" in explained.stdout
-    assert "absence and ends are not evaluated" in explained.stdout
+    assert "absence and resolutions are not evaluated" in explained.stdout
     # The clock is right again; what was written under the wrong one is a gap, which may hide a verdict.
     assert "clock" not in [source["name"] for source in after.documents[0]["sources"]]
     assert after.status == (3 if after.documents[0]["hidden_by_symptom"] else 1)

@@ -280,7 +280,7 @@ def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
         ),
         (
             {"event": "gaps in the journal, symptoms not ruled out", "hosts": {"fatal-only": 2}},
-            "The journal has gaps, so some symptoms cannot be ruled out for these numbers of hosts: fatal-only: 2.",
+            "The journal has gaps, so symptoms cannot be ruled out for this many hosts: fatal-only: 2.",
         ),
         ({"event": "silence removed from silences.json", "id": "a1"}, "Silence a1 was removed from silences.json."),
     ],
@@ -295,7 +295,7 @@ def test_the_sentence_names_the_first_error_of_a_group() -> None:
     group = ExceptionGroup("parts", [ExceptionGroup("more", [OSError("no disk")]), ValueError("other")])
     event = _describe_error(None, "", {"event": "service failed", "exc_info": group})
 
-    assert sentence(event) == "The service failed and ends: OSError: no disk."
+    assert sentence(event) == "The service failed and exits: OSError: no disk."
     assert "ValueError: other" in event["exception"]
 
 
