@@ -26,7 +26,7 @@ from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.config.schema import Settings
@@ -66,9 +66,11 @@ class Alerting:
         self.is_broken |= bool(silencing.problem)
         found = {alert.dedup_key: alert for alert in self._alerts()}
         # What only root can read has been read. From here on, files are read and written where others may put links.
-        with self._failing("root cannot be dropped"):
+        with self._failing(lambda reason: _log.error("root cannot be dropped", reason=reason)):
             become_owner_of(self._settings.alerts_path.parent)
-        with self._failing("alert log not readable, alerts of this hour unknown"):
+        with self._failing(
+            lambda reason: _log.error("alert log not readable, alerts of this hour unknown", reason=reason)
+        ):
             past_alerts(self._log, now, engine.incidents.at).restore_to(engine.incidents)
         outcome = engine.decide(self._evaluation, silencing.muter(now))
         due = [_with_evidence_of(found.get(alert.dedup_key), alert) for alert in outcome.alerts]
@@ -92,19 +94,21 @@ class Alerting:
         sink = JournalSink()
         written: Sequence[Alert | Notice] = due
         _catch_up(self._log, sink, self._evaluation.at)
-        with self._failing("alert log not writable, alerts sent to the journal only"):
+        with self._failing(
+            lambda reason: _log.error("alert log not writable, alerts sent to the journal only", reason=reason)
+        ):
             written = self._log.append(due)
         _send(sink, written)
         sink.close()
         return written
 
     @contextmanager
-    def _failing(self, event: str) -> Iterator[None]:
-        """Log that a file or a privilege is not available, and go on."""
+    def _failing(self, log: Callable[[str], None]) -> Iterator[None]:
+        """Call `log` with the reason if a file or a privilege is not available, and continue."""
         try:
             yield
         except SinkUnavailable as error:
-            _log.error(event, reason=str(error))
+            log(str(error))
             self.is_broken = True
 
 
