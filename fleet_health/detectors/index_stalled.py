@@ -111,4 +111,4 @@ def _accepted(fleet: Fleet, host: str, since: Instant, until: Instant) -> int:
     """
     window = fleet.traffic.window(host)
     counted = 0 if window is None else window.count(since, until).accepted
-    return max(counted, len(fleet.traffic.accepted.between(host, since, until)))
+    return max(counted, fleet.traffic.accepted.count(host, since, until))

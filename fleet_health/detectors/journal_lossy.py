@@ -80,18 +80,19 @@ class JournalLossy(Disagreement):
         for host, newest_at in uploads.items():
             if newest_at < first_at:
                 continue
-            rows = uploads.between(host, first_at, last_at)
+            rows = uploads.count(host, first_at, last_at)
             if not rows:
                 continue
             # The older rows of a busy host are not known, so its older responses must not count.
-            begin = since if uploads.is_every_known(host, first_at) else rows[0] - limits.slack_us
+            known_since = uploads.known_since(host)
+            begin = since if known_since <= first_at else known_since - limits.slack_us
             # At least as many were accepted as are kept. That is nearly always enough, and spares the count.
-            if len(in_journal.between(host, begin, now)) >= part * len(rows):
+            if in_journal.count(host, begin, now) >= part * rows:
                 continue
             window = fleet.traffic.window(host)
             accepted = 0 if window is None else window.count(begin, now).accepted
-            if accepted < part * len(rows):
-                lacking[host] = len(rows) - accepted
+            if accepted < part * rows:
+                lacking[host] = rows - accepted
         return lacking
 
     def _say(self, lacking: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ NAMES = frozenset({"host"})
 class SuggestedFix:
     """A text with `$host` in it. Within backticks it is a command, so there the host is quoted for the shell."""
 
-    __slots__ = ("text",)
+    __slots__ = ("_format", "text")
 
     def __init__(self, text: str) -> None:
         """Take a text.
@@ -27,6 +27,12 @@ class SuggestedFix:
         if unknown := sorted(set(template.get_identifiers()) - NAMES):
             raise ValueError(f"${unknown[0]}, which is not known here; $host is the only name")
         self.text = text
+        # Templates search by a pattern, so each name is found once and not for every finding. With the backticks as
+        # separators, every second part is a command.
+        parts = text.replace("%", "%%").split("`")
+        parts[::2] = [Template(part).substitute(host="%(host)s") for part in parts[::2]]
+        parts[1::2] = [Template(part).substitute(host="%(quoted)s") for part in parts[1::2]]
+        self._format = "`".join(parts)
 
     def __eq__(self, other: object) -> bool:
         """Two are equal if their texts are."""
@@ -42,8 +48,4 @@ class SuggestedFix:
 
     def render(self, host: str) -> str:
         """Write the text for one host."""
-        parts = self.text.split("`")
-        # With the backticks as separators, every second part is a command.
-        parts[::2] = [Template(part).substitute(host=host) for part in parts[::2]]
-        parts[1::2] = [Template(part).substitute(host=shlex.quote(host)) for part in parts[1::2]]
-        return "`".join(parts)
+        return self._format % {"host": host, "quoted": shlex.quote(host)}

@@ -120,25 +120,27 @@ class Uploads:
         """Return some of the latest uploads of a host, in order, at least 15 s apart; of others nothing is known."""
         return self._recent.get(host, ())
 
-    def is_every_known(self, host: str, since: Instant) -> bool:
-        """Return whether `recent` goes back to an instant, or to the first upload that was recorded."""
+    def known_since(self, host: str) -> Instant:
+        """Return since when `recent` has every upload of a host; `-NEVER` if it has the first that was recorded."""
         recent = self.recent(host)
-        return len(recent) < _KEPT or recent[0] <= since
+        return -NEVER if len(recent) < _KEPT else recent[0]
 
     def latest(self, host: str) -> Sequence[Instant]:
         """Return some of the latest uploads of a host, as `recent` does, and its last one."""
         last_at, recent = self._last_at.get(host), self.recent(host)
         return recent if last_at is None or last_at == recent[-1] else [*recent, last_at]
 
-    def between(self, host: str, since: Instant, until: Instant) -> Sequence[Instant]:
-        """Return those of `latest` that lie between two instants, both included."""
-        recent, last_at = self._recent.get(host), self._last_at.get(host)
-        if recent is None or last_at is None:
-            return ()
-        between = recent[bisect_left(recent, since) : bisect_right(recent, until)]
-        if recent[-1] < last_at and since <= last_at <= until:
-            between.append(last_at)
-        return between
+    def count(self, host: str, since: Instant, until: Instant) -> int:
+        """Return how many of `latest` lie between two instants, both included."""
+        recent = self._recent.get(host)
+        if recent is None:
+            return 0
+        last_at = self._last_at[host]
+        is_last_in = recent[-1] < last_at and since <= last_at <= until
+        # A search of each end would take longer than all else; most of them are within the time that is asked for.
+        begin = 0 if since <= recent[0] else bisect_left(recent, since)
+        end = len(recent) if recent[-1] <= until else bisect_right(recent, until)
+        return max(0, end - begin) + is_last_in
 
     def items(self) -> Iterable[tuple[str, Instant]]:
         """Return each host with its last upload."""
