@@ -14,9 +14,10 @@ from fleet_health.config.in_force import OFF, in_force
 from fleet_health.detectors import receiver_down, unstamped
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Foreseeing, are_met
-from fleet_health.model.history import BIN_US
+from fleet_health.model.history import long_strip_at, long_strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
 from fleet_health.model.schedule import next_tick_at
+from fleet_health.model.strip import BIN_US, LONG_BIN_US
 from fleet_health.model.subject import EVERY_HOST, is_host, named
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ def explanation_document(
         "last_tick_wall": None if known.evaluation is None else isoformat(known.evaluation.at),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
+        "long_strip_bin_s": LONG_BIN_US // SECOND_US,
+        "long_strip": long_strip_of(known.history, host)
+        if known.evaluation is None
+        else long_strip_at(known.history, fleet, host, known.now),
         "clock": known.clock,
         "is_known": host in subjects(settings) or fleet.is_seen(host) or bool(decisions),
         **_counting(known, fleet, host, lookback_of(detectors).traffic_us),

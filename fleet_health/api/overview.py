@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.api.states import STATES, UNKNOWN, VERSION, WELL
 from fleet_health.detectors import fatal_only, silent
 from fleet_health.detectors.hidden import hidden_verdicts
-from fleet_health.model.history import BIN_US, strip_at, strip_of
+from fleet_health.model.history import strip_at, strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
+from fleet_health.model.strip import BIN_US
 from fleet_health.model.subject import is_host
 from fleet_health.model.window import NO_EVENTS
 

@@ -18,7 +18,7 @@ from fleet_health.alerting.lifecycle import State
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.host_name import is_host_name, named_host, own_name
 from fleet_health.model.rhythm import BIN_US, SavedRhythm
-from fleet_health.model.strip import BINS
+from fleet_health.model.strip import BINS, LONG_BINS
 from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS
@@ -42,7 +42,6 @@ _KINDS = frozenset({"index", "journal"})
 _REASON_LENGTH = 200
 _OPENINGS = 10_000
 _ACCEPTED = 100
-_MARKS = 1 << 2 * BINS
 _LIMITS_LENGTH = 1_000
 _is_hour = re.compile(r"\d{4}-\d\d-\d\dT\d\d", re.ASCII).fullmatch
 _is_key = re.compile(r"[0-9a-f]{16}").fullmatch
@@ -125,7 +124,9 @@ def with_present_names(state: SavedState) -> SavedState:
             flapping=renamed(incidents.flapping),
         ),
         history=msgspec.structs.replace(
-            state.history, marks={name(host): marks for host, marks in state.history.marks.items()}
+            state.history,
+            marks={name(host): bits for host, bits in state.history.marks.items()},
+            long_marks={name(host): bits for host, bits in state.history.long_marks.items()},
         ),
         uploads=latest(state.uploads),
         receivers={
@@ -363,10 +364,18 @@ def _history(snapshot: HistorySnapshot, notes: _Notes) -> HistorySnapshot:
     place = "history"
     if snapshot.noted_at is not None and not notes.is_instant(place, snapshot.noted_at):
         return HistorySnapshot()
-    is_watched = 0 <= snapshot.watched < 1 << BINS or notes.refuse(place, f"{BINS} bits", snapshot.watched)
-    marks = {
-        host: bits
-        for host, bits in snapshot.marks.items()
-        if notes.is_host(place, host) and (0 <= bits < _MARKS or notes.refuse(place, f"{2 * BINS} bits", bits))
-    }
-    return msgspec.structs.replace(snapshot, watched=snapshot.watched if is_watched else 0, marks=marks)
+
+    def bits(found: int, count: int) -> int | None:
+        return found if 0 <= found < 1 << count or notes.refuse(place, f"{count} bits", found) else None
+
+    def marks(found: Mapping[str, int], bins: int) -> dict[str, int]:
+        known = {host: bits(one, 2 * bins) for host, one in found.items() if notes.is_host(place, host)}
+        return {host: one for host, one in known.items() if one is not None}
+
+    return HistorySnapshot(
+        snapshot.noted_at,
+        bits(snapshot.watched, BINS) or 0,
+        marks(snapshot.marks, BINS),
+        bits(snapshot.long_watched, LONG_BINS) or 0,
+        marks(snapshot.long_marks, LONG_BINS),
+    )

@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.history import BIN_US, History, HistorySnapshot, strip_at, strip_of
+from fleet_health.model.history import (
+    History,
+    HistorySnapshot,
+    long_strip_at,
+    long_strip_of,
+    strip_at,
+    strip_of,
+)
 from fleet_health.model.observation import Response, Upload
-from fleet_health.model.strip import BINS
+from fleet_health.model.strip import BIN_US, BINS, LONG_BIN_US, LONG_BINS
 from tests.rig.properties import tried
 
 MINUTE = 60_000_000
@@ -157,13 +164,55 @@ def test_between_evaluations_a_strip_is_what_one_would_make_of_it(
                 fleet.traffic.record([Response(host, now, 412)])
     now += rest * MINUTE
     before = history.snapshot
-    as_of_now = {host: strip_at(before, fleet, host, now) for host in "abc"}
+    as_of_now = {host: (strip_at(before, fleet, host, now), long_strip_at(before, fleet, host, now)) for host in "abc"}
     history.note(fleet, now, NOON - BIN_US)
 
+    after = history.snapshot
     if before.noted_at is None:
-        assert set(as_of_now.values()) == {" " * BINS}
+        assert set(as_of_now.values()) == {(" " * BINS, " " * LONG_BINS)}
     else:
-        assert as_of_now == {host: strip_of(history.snapshot, host) for host in "abc"}
+        assert as_of_now == {host: (strip_of(after, host), long_strip_of(after, host)) for host in "abc"}
+
+
+@tried(100)
+@given(
+    st.lists(st.tuples(st.integers(0, 8 * 24 * 4), st.sampled_from(["upload", "refuse", "nothing"])), max_size=40),
+    st.integers(1, 12),
+)
+def test_the_long_strip_shows_what_the_quarters_of_an_hour_showed(events: list[tuple[int, str]], every: int) -> None:
+    """If each quarter is evaluated, a long bin shows exactly what happened in its time, also after a restart."""
+    what_at = dict(events)
+    history, fleet, last = History(), Fleet(), 8 * 24 * 4
+    for quarter in range(last + 1):
+        at = NOON + quarter * BIN_US
+        match what_at.get(quarter):
+            case "upload":
+                fleet.uploads.record([Upload("a", at)])
+            case "refuse":
+                fleet.traffic.record([Response("a", at, 412)])
+        history.note(fleet, at, NOON)
+        if not quarter % every:
+            encoded = msgspec.json.encode(history.snapshot)
+            history = History(msgspec.json.decode(encoded, type=HistorySnapshot))
+    expected = ""
+    newest = (NOON + last * BIN_US) // LONG_BIN_US
+    for number in range(newest - LONG_BINS + 1, newest + 1):
+        kinds = {what for quarter, what in what_at.items() if (NOON + quarter * BIN_US) // LONG_BIN_US == number}
+        expected += {(True, True): "b", (True, False): "s", (False, True): "r", (False, False): "."}[
+            "upload" in kinds, "refuse" in kinds
+        ]
+
+    assert long_strip_of(history.snapshot, "a") == expected
+
+
+def test_what_happened_before_a_long_pause_stays_in_the_long_strip() -> None:
+    """A service that was down for longer than the short strip loses nothing, and shows that it did not watch."""
+    history = History()
+    history.note(fleet_with(Upload("a", NOON)), NOON, known_since=NOON)
+    history.note(fleet_with(), NOON + 3 * LONG_BIN_US, known_since=NOON + 3 * LONG_BIN_US)
+
+    assert long_strip_of(history.snapshot, "a") == " " * (LONG_BINS - 4) + "s  ."
+    assert strip_of(history.snapshot, "a") == " " * (BINS - 1) + "."
 
 
 def test_of_forgotten_hosts_those_seen_last_are_shown_longest() -> None:

@@ -21,7 +21,7 @@ from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.errors import SinkUnavailable
 from fleet_health.model.coverage import Gap
-from fleet_health.model.history import History, HistorySnapshot, strip_of
+from fleet_health.model.history import History, HistorySnapshot, long_strip_of, strip_of
 from fleet_health.records import state_file
 from fleet_health.records.salvage import salvage
 from fleet_health.records.silence_file import SilenceFile
@@ -74,6 +74,9 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "a upload of a text": {"uploads": {"pi-01": "now"}},
     "a upload of nobody": {"uploads": {"$(id)": NOW}},
     "marks beyond their bits": {"history": {"noted_at": NOW, "watched": 1, "marks": {"pi-01": 1 << 200}}},
+    "long marks beyond their bits": {
+        "history": {"noted_at": NOW, "long_watched": 1 << 200, "long_marks": {"pi-01": 1 << 200}}
+    },
     "marks below zero": {"history": {"noted_at": NOW, "watched": -1, "marks": {"pi-01": -1}}},
     "a history of the year 300000": {"history": {"noted_at": 9_400_000_000_000_000_000, "watched": 1}},
     "a silence without a name": {"silences": {"": {}}},
@@ -112,6 +115,7 @@ def use(memory: SavedState) -> None:
     history = History(memory.history)
     for host in memory.history.marks:
         strip_of(history.snapshot, host)
+        long_strip_of(history.snapshot, host)
     for later in (1, 400_000_000, 10**14):
         incidents.update(Evaluation(at=NOW + later, findings=(), failures=(), over=frozenset(), evaluated=frozenset()))
     encoded(SavedState(incidents=incidents.snapshot(), silences=memory.silences))

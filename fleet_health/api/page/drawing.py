@@ -32,8 +32,14 @@ _STROKES = {
 
 
 @lru_cache(maxsize=4096)
-def strip(bins: str) -> Markup:
-    """Draw a strip, given as a string with one character for each bin; see `model.strip`."""
+def strip(bins: str, bin_name: str = "quarter-hours") -> Markup:
+    """Draw a strip.
+
+    Args:
+        bins: The strip, as a string with one character for each bin; see `model.strip`.
+        bin_name: What its bins are called, in the plural.
+
+    """
     runs: dict[tuple[str, int, float], str] = {}
     begin = 0
     for kind, run in groupby(bins):
@@ -44,16 +50,16 @@ def strip(bins: str) -> Markup:
     paths = Markup().join(Markup('<path class="{}" d="{}"/>').format(stroke[0], path) for stroke, path in runs.items())
     return Markup(
         '<svg class="strip" role="img" aria-label="{}" viewBox="0 0 {} 8" preserveAspectRatio="none">{}</svg>'
-    ).format(strip_in_words(bins), len(bins) or BINS, paths)
+    ).format(strip_in_words(bins, bin_name), len(bins) or BINS, paths)
 
 
-def strip_in_words(bins: str) -> str:
+def strip_in_words(bins: str, bin_name: str) -> str:
     """Return what a strip shows, in words for screen readers."""
     uploaded, refused = (sum(bins.count(kind) for kind in kinds) for kinds in ((UPLOADED, BOTH), (REFUSED, BOTH)))
     watched = len(bins) - bins.count(UNSEEN)
     if not watched:
         return "not watched"
-    words = f"uploads in {uploaded} of {watched} quarter-hours"
+    words = f"uploads in {uploaded} of {watched} {bin_name}"
     return f"{words}, refusals in {refused}" if refused else words
 
 

@@ -89,6 +89,7 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     for name, value in facts(document):
         yield f"  {name:<24} {localized(printable(value))}"
     yield f"  the last 6 hours         {strip_in(paint)(document['strip'])}"
+    yield f"  the last 7 days          {strip_in(paint)(document['long_strip'])}"
     for number, line in enumerate(interval_bars(document.get("upload_intervals", ()))):
         yield f"  {'' if number else 'time between uploads':<24} {line}"
     for name in document["silences"]:

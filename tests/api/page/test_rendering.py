@@ -82,6 +82,7 @@ def host(name: str = "pi-1", state: str = "well", **more: Any) -> dict[str, Any]
         "window_s": 1_800.0,
         "responses": {"2xx": 12, "4xx": 0, "5xx": 3, "unstamped": 0},
         "strip": "ssss....    rrrrbbbbssss",
+        "long_strip": "ssss....    rrrrbbbbssss",
         "silences": [],
     } | more
 
