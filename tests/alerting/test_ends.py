@@ -91,6 +91,20 @@ def test_only_a_new_fact_ends_an_incident(
     assert ends_by(watch, ("a", symptom), dated(sign), known_at=dated(known)) == ends
 
 
+@pytest.mark.parametrize(("exchanged", "ends"), [(-1, True), (0, False), (1, False)])
+def test_a_source_that_was_replaced_proves_no_end_of_an_earlier_incident(
+    exchanged: int, watch: Watch, *, ends: bool
+) -> None:
+    """An incident that opened after the source was replaced resolves as usual; an earlier one waits."""
+    watch.tick(NOON, REFUSED, evaluated=("fatal-only",))
+    news = [
+        watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), unproved={REFUSED: NOON + exchanged})
+        for n in (1, 2)
+    ]
+
+    assert [said(one) for one in news] == [[], [(RESOLVED, *REFUSED)] if ends else []]
+
+
 def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
     """Without a fact: from the evaluation on that looks by the new ones, for as long as they do not find it."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")

@@ -64,6 +64,7 @@ class Watch:
         is_clock_behind: bool = False,
         suppressions: Suppressions | None = None,
         proofs: dict[tuple[str, str], int] | None = None,
+        unproved: dict[tuple[str, str], Instant] | None = None,
     ) -> Outcome:
         """Evaluate. Findings of every host inhibit what is inhibited; what is over is so by a fact of this instant.
 
@@ -81,6 +82,7 @@ class Watch:
             is_clock_behind: Whether the clock contradicts our own records.
             suppressions: What is suppressed, instead of what is silenced.
             proofs: For how long what is over must have recovered.
+            unproved: When a source was replaced that has shown nothing of an incident since.
 
         """
         if self.restarts:
@@ -103,6 +105,7 @@ class Watch:
             gone=gone or {},
             is_clock_behind=is_clock_behind,
             proofs=proofs or {},
+            unproved=unproved or {},
         )
         return self.incidents.update(evaluation, silenced(muted) if suppressions is None else suppressions)
 

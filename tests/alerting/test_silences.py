@@ -160,6 +160,7 @@ def test_how_many_are_admitted() -> None:
     assert [one.id for one in found] == [*(one.id for one in ended[10:]), *(one.id for one in holding[:ACTIVE_LIMIT])]
     assert admitted(holding[:ACTIVE_LIMIT], 9_999) == (holding[:ACTIVE_LIMIT], [])
     assert admitted(holding, 10_000) == (holding[-ENDED_LIMIT:], [])
+    assert ENDED_LIMIT == 200
     assert problems == [
         "hosts: it has 200 characters, and no more than 128 are allowed",
         "6 more than the limit of 200 active silences",

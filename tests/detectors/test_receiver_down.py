@@ -339,6 +339,20 @@ def test_time_in_which_nobody_could_upload_does_not_make_silent_before(
     assert finding.inhibits == {("off", "silent"), ("pi-0", "silent"), ("pi-1", "silent")}
 
 
+@pytest.mark.parametrize("earlier_us", [3 * HOUR_US, 2 * HOUR_US])
+def test_a_stop_counts_from_the_latest_boot(earlier_us: int, fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """After several boots, the unit is given its time from the last of them, in whatever order they are known."""
+    found = []
+    for booted_ago in (DETECTOR_LIMITS.after_us, DETECTOR_LIMITS.after_us + 1):
+        fleet = fleet_of()
+        fleet.traffic.unit = UnitState(now - 4 * HOUR_US, is_running=False)
+        boots = [(now - earlier_us - MINUTE_US, now - earlier_us), (now - HOUR_US, now - booted_ago)]
+        for fleet.shutdowns in (tuple(boots), tuple(reversed(boots))):
+            found.append(bool(list(DETECTOR.find(fleet, now))))
+
+    assert found == [False, False, True, True]
+
+
 @pytest.mark.parametrize(
     ("oldest_us", "upload_us", "is_found"),
     [

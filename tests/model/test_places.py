@@ -189,6 +189,16 @@ def test_who_is_protected_keeps_its_place_until_it_is_no_longer() -> None:
     assert not fleet.is_complete("a", 10)
 
 
+def test_a_protected_host_that_uploads_is_no_stranger() -> None:
+    """It keeps its place; only the others are counted as strangers."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", "b", at=10))
+    fleet.protect(["a", "b"])
+    fleet.uploads.record([Upload("b", 30)])
+
+    assert {host for host, _ in fleet.strangers()} == {"a"}
+
+
 def test_who_was_lost_has_a_place_whatever_the_number_of_strangers() -> None:
     """It has uploaded once, though that is beyond what is known; and so has whoever is expected."""
     fleet = Fleet(LIMIT, expected=["named", "lab-*"])

@@ -110,6 +110,18 @@ def test_only_changes_are_returned() -> None:
     ]
 
 
+def test_a_stopped_unit_is_forgotten_only_when_there_are_too_many() -> None:
+    """Among 256 units all stops are known; of one more, the unit that stopped first is forgotten."""
+    states = UnitStates()
+    for number in range(256):
+        states.record(stopped(f"r@{number}.service", number + 1))
+    before = list(states._units)
+    states.record(stopped("r@256.service", 257))
+
+    assert len(before) == 256
+    assert list(states._units) == [*before[1:], ("", "r@256.service")]
+
+
 def test_names_that_are_never_used_again_are_forgotten() -> None:
     """Of a scope for each run, the latest counts, however many there were; one that runs is not forgotten."""
     states = UnitStates()
