@@ -687,6 +687,45 @@ async def test_G19_a_copy_that_is_being_made_is_not_read_beside_its_original(sit
     assert seen == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("size", [100_000, 3 << 20])
+@pytest.mark.fault("G19", rig="files", says="its space was allocated in advance, by fallocate")
+async def test_G19_rows_are_written_into_space_allocated_in_advance(size: int, site: Site) -> None:
+    """Each is read when it is written, and the bytes behind it are neither a row nor a line without end."""
+    rig, seen = Rig(site), []
+    with site.index.open("wb", buffering=0) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+        for number in range(3):
+            seen.append(await rig.look())
+            file.write(index_row(f"host-{number}", now_us()))
+    seen.append(await rig.look())
+    await rig.follower.close()
+
+    assert seen == [[], ["host-0"], ["host-1"], ["host-2"]]
+    assert rig.rejected == {}
+    assert await first_look(site) == ["host-0", "host-1", "host-2"]
+
+
+@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.fault("G19", rig="files", says="copied and truncated, and its writer goes on at the old offset")
+async def test_G19_a_writer_that_does_not_append(site: Site, *, looks: bool) -> None:
+    """So that each file and its copy begin with a hole: no row is lost, and none is given twice."""
+    rig, seen, hosts = Rig(site), [], [f"host-{number}" for number in range(500)]
+    with site.index.open("wb", buffering=0) as file:
+        for number, host in enumerate(hosts):
+            file.write(index_row(host, now_us()))
+            if looks and number % 100 == 98:
+                seen += await rig.look()
+            if number % 100 == 99:
+                shutil.copyfile(site.index, f"{site.index}.{number}")
+                os.truncate(site.index, 0)
+            if number % 200 == 199:
+                seen += await rig.look()
+    seen += await rig.look()
+    await rig.follower.close()
+
+    assert sorted(seen) == sorted(hosts)
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("is_pieces", [False, True])
 @pytest.mark.fault("G19", rig="files", says="a row whose newline comes with the next row")

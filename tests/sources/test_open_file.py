@@ -96,6 +96,22 @@ def test_a_whole_row_that_has_stood_is_read_without_its_newline(
     assert file.read_on() == Block(ROW + b"\n", is_end=True)
 
 
+def test_the_row_behind_one_that_has_stood_may_be_written_into_allocated_space(
+    path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
+) -> None:
+    """What was allocated in advance is no part of the row."""
+    path.write_bytes(ROW + b"\0" * 1_000)
+    file = opened()
+    file.read_on()
+    wait(STANDING_S)
+    first = file.read_on()
+    with path.open("r+b") as written:
+        written.seek(len(ROW))
+        written.write(b"\n" + ROW + b"\n")
+
+    assert [first, file.read_on()] == [Block(ROW + b"\n", is_end=True)] * 2
+
+
 @pytest.mark.parametrize("piece", [ROW[:-1], b"word", b"[]", b""])
 def test_what_is_no_whole_row_is_waited_for_however_long_it_stands(
     piece: bytes, path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
@@ -177,12 +193,35 @@ def test_behind_a_hole_the_next_row_is_read(path: Path, opened: Callable[..., Op
         file.write(b"a\n")
         file.truncate(8 << 30)
     one = opened()
-    first = [one.read_on() for _ in range(3)]
+    first = [one.read_on() for _ in range(4)]
     append(path, b"b\n")
 
-    assert [(block.lines, block.overlong) for block in first] == [(b"a\n", 0), (b"", 1), (b"", 0)]
-    assert first[-1].is_end
-    assert one.read_on() == Block(b"b\n", is_end=True)
+    assert first == [Block(b"a\n"), Block(), Block(is_end=True), Block(is_end=True)]
+    assert [one.read_on() for _ in range(3)] == [Block(), Block(overlong=1), Block(b"b\n", is_end=True)]
+
+
+@pytest.mark.parametrize("size", [LINE_LIMIT // 2, 3 * LINE_LIMIT])
+@pytest.mark.parametrize("byte", [None, b"\0"], ids=["a hole", "bytes"])
+def test_rows_that_are_written_into_space_allocated_in_advance_are_read(
+    size: int, byte: bytes | None, path: Path, opened: Callable[..., OpenFile]
+) -> None:
+    """In pieces or whole, with a newline behind or before them; none is taken for a part of a line without end."""
+    with path.open("r+b", buffering=0) as file:
+        if byte is None:
+            file.truncate(size)
+        else:
+            file.write(byte * size)
+        file.seek(0)
+        one, lines = opened(), b""
+        for piece in (b"a\n", b"b", b"b\nc\n", b"d\n"):
+            file.write(piece)
+            while not (block := one.read_on()).is_end:
+                lines += block.lines
+                assert not block.overlong
+            lines += block.lines
+
+    assert lines == b"a\nbb\nc\nd\n"
+    assert last_line(one) == b""
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from fleet_health.files.unpacking import Unpacked
@@ -107,6 +107,7 @@ class OpenFile:
         self._is_unended = False  # whether the position is behind a row whose newline has not been written yet
         self._end_since = (0, 0.0)  # where the end is, and since when, by the monotonic clock
         self._known_until = 0  # up to here it holds what was read before, from another file
+        self._nul_end = (0, 0), 0  # size and mtime, and up to where there is nothing but NUL bytes since
         if not packing:
             self.begin()
 
@@ -139,6 +140,16 @@ class OpenFile:
         """Return the first bytes, which stay the same while a file is only appended to."""
         return os.pread(self._fd, _HEAD_SIZE, 0)
 
+    def end(self) -> Place:
+        """Return the end of the file as a position in it."""
+        size = self.state().st_size
+        length = min(size, _FINGERPRINT_SIZE)
+        return Place(size, self._read_at(size - length, length))
+
+    def has(self, place: Place) -> bool:
+        """Return whether the file has the bytes before a position of another one, at the same offset."""
+        return place.is_in(self._read_at, self.state().st_size)
+
     def content_head(self) -> bytes:
         """Return the first bytes of the uncompressed content. For a compressed file, call this before reading it."""
         if self._unpacked is None:
@@ -155,7 +166,7 @@ class OpenFile:
         if state.st_size < self._offset:
             return "truncated"
         # Even if size and time are unchanged: many file systems keep time in steps of up to two seconds.
-        if not self.place.is_in(self._read_at, state.st_size):
+        if not self.has(self.place):
             return "rewritten"
         self._seen = (state.st_size, state.st_mtime_ns)
         return ""
@@ -187,6 +198,8 @@ class OpenFile:
                 return Block(is_end=not data, event=event, is_again=is_again)
             self._is_skipping = False
         elif not end and len(data) == LINE_LIMIT:
+            if data.endswith(b"\0") and not self.is_packed:
+                return replace(self._skip_nul(len(data.rstrip(b"\0"))), event=event, is_again=is_again)
             self._skip(data)
             return Block(overlong=1, event=event, is_again=is_again)
         elif self._is_unended:
@@ -194,6 +207,7 @@ class OpenFile:
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             start = len(_BYTE_ORDER_MARK)
         if has_stood and not end and is_whole_row(data[start:]):
+            data = data.rstrip(b"\0")  # rows to come may be written into a run of NUL
             self._advance(data)
             self._is_unended = True
             return Block(data[start:] + b"\n", is_end=True, event=event, is_again=is_again)
@@ -206,7 +220,7 @@ class OpenFile:
         """Return the unfinished line after the last newline."""
         if self._is_skipping:
             return b""
-        rest = self._read_at(self._offset, LINE_LIMIT)
+        rest = self._read_at(self._offset, LINE_LIMIT).rstrip(b"\0")
         return b"" if self._is_unended and not rest.strip(b"\r\n") else rest
 
     def begin(self) -> None:
@@ -259,20 +273,37 @@ class OpenFile:
         nul_end = data.rfind(b"\0") + 1
         self._is_skipping = not nul_end
         self._advance(data[:nul_end] if nul_end else data)
-        if nul_end and nul_end == len(data) and not self.is_packed:
-            self._skip_hole()
 
-    def _skip_hole(self) -> None:
-        """Skip a hole: it reads as a run of NUL bytes that takes no space, but may be gigabytes long."""
-        size = self.state().st_size
+    def _skip_nul(self, begin: int) -> Block:
+        """Look for the end of a run of NUL bytes, a block at a time. Skip it only if something stands behind it.
+
+        A power cut leaves such a run, and the next row is appended to it. A receiver that allocates the space for rows
+        in advance writes them into it.
+
+        Args:
+            begin: How many bytes before it are skipped as well: a piece of a row, unless the rest follows.
+
+        """
+        state = self.state()
+        known = (state.st_size, state.st_mtime_ns)
+        if self._nul_end[0] != known:
+            self._nul_end = known, self._offset + begin
+        at = self._behind_hole(self._nul_end[1], state.st_size)
+        data = self._read_at(at, _READ_SIZE)
+        row = data.lstrip(b"\0")
+        self._nul_end = known, at + len(data) - len(row)
+        if row:
+            self._go_to(self._nul_end[1])
+            return Block(overlong=1)
+        return Block(is_end=not data)
+
+    def _behind_hole(self, offset: int, size: int) -> int:
+        """Return where data is, from an offset on: a hole reads as NUL bytes, but may be gigabytes long."""
         try:
-            offset = os.lseek(self._fd, self._offset, os.SEEK_DATA)
+            return os.lseek(self._fd, offset, os.SEEK_DATA)
         except OSError as error:
-            if error.errno != errno.ENXIO:
-                return  # the file system does not know its holes
-            offset = size  # there is nothing more
-        if offset > self._offset:
-            self._go_to(offset)
+            # Without that error, the file system does not know its holes; with it, there is nothing more.
+            return size if error.errno == errno.ENXIO else offset
 
     def _go_to(self, offset: int) -> None:
         length = min(offset, _FINGERPRINT_SIZE)

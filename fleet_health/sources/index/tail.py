@@ -284,19 +284,19 @@ class Tail:
                 self._seen[number] = _Seen(head, content_head)
                 self.unread |= {path: unread[path]} if path in unread else {}
                 file.close()
-            elif self._is_current(number, content_head):
+            elif self._is_current(file, content_head):
                 file.close()
             else:
                 self._leave(path, file, content_head)
         return is_last_there
 
-    def _is_current(self, number: tuple[int, int], content_head: bytes) -> bool:
+    def _is_current(self, file: OpenFile, content_head: bytes) -> bool:
         """Return whether a file is the one at the path under another name, or an unfinished copy of it."""
-        file = self._file
-        if file is None:
+        current = self._file
+        if current is None:
             return False
-        is_copy = content_head and file.head().startswith(content_head)
-        return bool(is_copy) or number == file.number()
+        begins_alike = bool(content_head) and current.head().startswith(content_head)
+        return file.number() == current.number() or (begins_alike and (file.is_packed or current.has(file.end())))
 
     def _miss(self, path: Path, error: OSError | SourceRefused) -> None:
         reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
