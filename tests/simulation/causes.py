@@ -239,7 +239,8 @@ KINDS: dict[str, Kind] = {
         "host", (24, 48), _of_host("slow", "silent"), NONE, lambda random, _: _sometimes(random, 0.5, _never_made)
     ),
     "rate falling": Kind("host", (24, 72), _of_host("slow", "silent"), NONE, _falling),
-    "flapping": Kind("host", (6, 18), _of_host("silent"), NONE, lambda _, span: _flapping(span)),
+    # Away for most of each hour, it uploads far less as well.
+    "flapping": Kind("host", (6, 18), _of_host("silent", "slow"), NONE, lambda _, span: _flapping(span)),
     "segment unreachable": Kind("segment", (1, 5), _of_host("silent"), NONE, _always(_never_made)),
     "receiver stopped": Kind(
         "receiver", (0.5, 5), _of_receiver("receiver-down"), _of_host("silent"), _always(_never_made)

@@ -86,7 +86,10 @@ KNOWN = replace(MIXED, history_days=29)
 
 SMALL_MIXED = Scenario(
     {"steady": 3, "bursts": 2, "hourly": 2, "nightly": 2, "office hours": 1, "weekly": 1},
-    ("dead", "uploader stopped", "refused, with retries", "receiver stopped"),
+    (
+        *("dead", "uploader stopped", "refused, with retries", "receiver stopped"),
+        *("one worker of two unstamped", "half refused", "rate halved"),
+    ),
     history_days=29,
 )
 """A few hosts of several kinds for a few days, and the weeks before."""
