@@ -1,8 +1,8 @@
-"""The process that Apprise runs in: it sends one message, and ends.
+"""The process in which Apprise runs: it sends one message and ends.
 
-Apprise takes more memory than all of notify, and a service of its may hang. This is run as a program, isolated, so it
-imports nothing of ours. On stdin it is given the URL, and the message in several lengths, the longest first; on stdout
-it prints what became of it.
+Apprise takes more memory than all of `notify`, and one of its services may hang. This file is run as a program, and
+imports nothing of fleet-health. It reads a URL and a message from stdin, the message in several lengths, the longest
+first, and prints the result on stdout.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 def main() -> None:
-    """Send what stdin holds."""
+    """Send the message that stdin holds."""
     task = json.load(sys.stdin)
     try:
         result = _send(task)
@@ -42,12 +42,12 @@ def _send(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _storage(apprise: Any) -> dict[str, Any]:
-    # Before 1.9, there is none to be kept off the disk.
+    # Before 1.9, Apprise stores nothing.
     return {"storage_mode": "memory"} if hasattr(apprise, "PersistentStoreMode") else {}
 
 
 def fitting(texts: list[list[str]], body_limit: int, title_limit: int) -> tuple[str, str]:
-    """Return title and body of the longest text that a service takes whole; its title may have to stand in its body."""
+    """Return title and body of the longest text that a service takes whole. It may put the title into the body."""
     for title, body in texts:
         room = body_limit - (len(title) + 2 if title_limit <= 0 else 0)
         if len(body) <= room:
@@ -57,14 +57,14 @@ def fitting(texts: list[list[str]], body_limit: int, title_limit: int) -> tuple[
 
 
 class _Lines(logging.Handler):
-    """What Apprise complains of."""
+    """Keeps the warnings that Apprise logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.said: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note it."""
+        """Keep a warning."""
         self.said.append(record.getMessage())
 
 

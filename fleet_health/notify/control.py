@@ -1,4 +1,4 @@
-"""The control socket of `notify`: how each destination stands, what was sent, and test messages."""
+"""The control socket of `notify`: the state of each destination, what was sent, and test messages."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _DIGITS = 5
 
 
 class Office(Protocol):
-    """What the socket serves."""
+    """What the requests are about: the process."""
 
     async def overview(self) -> Overview:
-        """Return how everything stands."""
+        """Return the state of the process and of each destination."""
         ...
 
     async def history(self, host: str | None, limit: int) -> Sequence[Record]:
-        """Return the recent notifications and what came of them."""
+        """Return the recent notifications, the latest first; only those about a host unless it is None."""
         ...
 
     def couriers(self) -> Mapping[str, Courier]:
@@ -43,7 +43,7 @@ class Control:
     """Answers requests."""
 
     def __init__(self, office: Office) -> None:
-        """Take the parts that documents show."""
+        """Take what the requests are about."""
         self._office = office
 
     async def __call__(self, request: Request) -> Response:

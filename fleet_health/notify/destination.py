@@ -1,7 +1,7 @@
 """The interface of destinations, whatever their type.
 
 A destination is called in a thread of its own, one call at a time, and must return or raise within its timeout. It
-keeps no record: the ledger does. It never logs, and no text that it returns or raises holds a secret.
+records nothing, because the ledger does. It never logs, and no text that it returns or raises holds a secret.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """A destination has taken a message.
+    """The result of a message that a destination has taken.
 
     Attributes:
         response: Its response in one short line, for the history: `202 Accepted`, `250 2.0.0 Ok: queued as 4F2A`.
@@ -34,10 +34,10 @@ class Delivered:
 
 
 class DeliveryError(FleetHealthError):
-    """A message was not delivered, but may be at another attempt; `str()` says what was tried and what came back.
+    """A message was not delivered, and may be at another attempt; `str()` names the server and the reason.
 
     Attributes:
-        retry_after_s: For how many seconds the destination asks to be left alone; None if it does not say.
+        retry_after_s: After how many seconds the destination asks to try again; None if it does not ask.
         is_response_lost: Whether it may have been taken all the same, because all of it was sent and no response came,
             as with a timeout or a reset. Then exactly the same message is sent again, with the same key.
 
@@ -50,7 +50,7 @@ class DeliveryError(FleetHealthError):
 
 
 class RefusedMessageError(DeliveryError):
-    """A message will never be taken as it is; another one may be."""
+    """The destination will never take this message, but may take others."""
 
 
 class DestinationGoneError(DeliveryError):
@@ -59,7 +59,7 @@ class DestinationGoneError(DeliveryError):
 
 @runtime_checkable
 class Destination(Protocol):
-    """Where messages are sent, one after the other."""
+    """A destination that is sent messages, one after the other."""
 
     takes_groups: ClassVar[bool]
     """Whether one message may report several incidents: true where a person reads it."""
@@ -74,13 +74,13 @@ class Destination(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...
 
 
 @runtime_checkable
 class LevelDestination(Protocol):
-    """Where the whole set of open incidents is sent at each evaluation, as Alertmanager wants it."""
+    """A destination that is sent all incidents that stand at each evaluation, such as Alertmanager."""
 
     def hold(
         self,
@@ -90,12 +90,12 @@ class LevelDestination(Protocol):
         *,
         is_test: bool = False,
     ) -> Delivered:
-        """Deliver the open incidents and those that ended recently.
+        """Deliver all incidents that stand, and recent losses and resolutions.
 
         Args:
             standing: The opening of each incident that is notified, is not over, and whose host is not lost.
             ended: The loss or resolution of each other one, if it is of the last 15 minutes or not delivered yet.
-            expires_at: Until when this holds if nothing newer is sent.
+            expires_at: Until when the incidents count as standing if nothing newer is sent.
             is_test: Whether an operator asked for it to try the destination. It must be marked as a test.
 
         Raises:
@@ -105,7 +105,7 @@ class LevelDestination(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...
 
 
@@ -117,8 +117,8 @@ class Heartbeat(Protocol):
         """Report that the daemon has evaluated.
 
         Args:
-            summary: How it fares, in one line.
-            is_well: Whether it was neither blind nor failing.
+            summary: One line: the problems of the daemon, or how many incidents stand.
+            is_well: Whether the daemon was neither blind nor failing.
 
         Raises:
             DeliveryError: It was not taken.
@@ -127,12 +127,12 @@ class Heartbeat(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         ...
 
 
 AnyDestination: TypeAlias = Destination | LevelDestination | Heartbeat
-"""A destination of whatever type."""
+"""A destination of any type."""
 
 Build: TypeAlias = "Callable[[DestinationSettings], AnyDestination]"
-"""Makes a destination as it is configured; raises `DeliveryError` if that cannot be now, as with a missing secret."""
+"""Makes a destination from its settings. Raises `DeliveryError` if a secret is missing, for example."""

@@ -19,7 +19,7 @@ _VERSION = 1
 
 
 class DocumentError(FleetHealthError):
-    """A document is not one of the daemon; `str()` says what is wrong with it."""
+    """A document is not the daemon's list of incidents; `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class Incident:
         id: Its identifier, which stays the same for as long as the daemon remembers it.
         host: Its host; `*` or `*@NAME` for the fleet or a receiver.
         symptom: Its symptom.
-        detail: What it was found by last, in words; may be empty.
+        detail: Its latest finding in words; may be empty.
         suggested_fix: What to do about it; may be empty.
         opened_at: The evaluation that found it first.
         first_notified_at: The evaluation that decided on its first alert.
         last_notified_at: The evaluation that decided on its latest alert.
         ended_at: Since when it is over, or when it was dropped; None while it is open.
         resolved_at: The evaluation that decided on its resolution; None if it has not resolved.
-        is_over: Whether it is seen to be over though its resolution is suppressed. It is open all the same.
+        is_over: Whether it has recovered, but its resolution is suppressed. Then it counts as open.
         loss_notified_at: The evaluation that decided to report that its host is lost; None if none did since the latest
             alert.
 
@@ -69,12 +69,12 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The open incidents and those that ended recently, after an evaluation.
+    """The daemon's list of incidents after an evaluation: the open ones and those that ended recently.
 
     Attributes:
         evaluated_at: The evaluation.
         incidents: The incidents that were notified.
-        problems: The problems of the daemon.
+        problems: The problems of the daemon, each in one line.
         blind: The detail of `blind`, if that is open; else empty.
 
     """
@@ -121,10 +121,10 @@ class _Document(msgspec.Struct):
 
 
 def parse_document(content: bytes) -> Document:
-    """Read a document.
+    """Read the daemon's list of incidents.
 
     Raises:
-        DocumentError: This version does not understand it.
+        DocumentError: It is not such a list, or of another version.
 
     """
     try:
@@ -138,7 +138,7 @@ def parse_document(content: bytes) -> Document:
         raise DocumentError(f"expected the daemon's list of incidents, found something else: {error}") from error
     blind = [one for one in raw.open if one.symptom == _BLIND and one.state != _RESOLVED]
     by_id: dict[str, Incident] = {}
-    for one in incidents:  # what stands comes first, and counts
+    for one in incidents:  # of two with one id, the open one counts, which comes first
         by_id.setdefault(one.id, one)
     return Document(
         evaluated_at,

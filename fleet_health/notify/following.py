@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 STOPPED_AFTER_TICKS = 3
 """After how many ticks without an evaluation the watch counts as stopped."""
 ALLOWANCE_S = 5.0
-"""How much longer: for so long a source that hangs delays an evaluation."""
+"""How many seconds more: for so long a source that hangs delays an evaluation."""
 
 _ASK_AGAIN_S = (0.2, 0.5, 1.0, 2.0, 3.0)
 _OWN_KEPT_US = 7 * 24 * HOUR_US
@@ -83,7 +83,7 @@ class Following:
         self._tick_us = settings.tick_us
 
     def adopt(self, settings: Settings) -> None:
-        """Change over to another configuration."""
+        """Adopt another configuration."""
         self._tick_us = settings.tick_us
         if self._watch.path != settings.control_path:
             self._watch = DaemonWatch(settings.control_path)
@@ -110,7 +110,7 @@ class Following:
         return Evaluated(document.evaluated_at, not problems, summary, standing, self._tick_us)
 
     async def run(self, pulse: Pulse) -> NoReturn:
-        """Ask the daemon for ever, and beat the pulse each time."""
+        """Ask the daemon again and again, and beat the pulse each time."""
         failures = 0
         while True:
             pulse.beat(WAIT_S + 60)

@@ -1,4 +1,4 @@
-"""Which of the notifications that wait for a destination are its next message, and when. Pure."""
+"""Which waiting notifications of a destination are its next message, and when it is sent. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Waiting:
 
     Attributes:
         notification: The notification.
-        queued_at: Since when.
+        queued_at: Since when it waits.
 
     """
 
@@ -31,11 +31,11 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The next turn of a destination.
+    """What a destination does next.
 
     Attributes:
         message: The message to send now; None if there is none.
-        at: When to look again if there is none; None if only something new makes a difference.
+        at: When to look again if there is none; None if only a new notification can change that.
 
     """
 
@@ -53,13 +53,13 @@ def next_turn(
 ) -> Turn:
     """Return what a destination does next.
 
-    Where a person reads the messages, all that waits of one kind is one message; and once the rate limit has delayed
-    some of it, all that waits.
+    Where a person reads the messages, all waiting notifications of one kind are one message. If the rate limit has
+    delayed some, all waiting notifications are.
 
     Args:
-        waiting: What waits.
-        sent_at: When its latest messages were sent, as far as the rate limit goes back; in any order.
-        settings: How it is configured.
+        waiting: The notifications that wait.
+        sent_at: When messages were sent within the time of the rate limit; in any order.
+        settings: How the destination is configured.
         now: The present.
         takes_groups: Whether one message may report several incidents.
 
@@ -84,22 +84,22 @@ def next_turn(
 
 
 def _place(one: Waiting) -> tuple[object, ...]:
-    """Return by what it is put in order: as it was decided, and what concerns all hosts before the others."""
+    """Return the sort key: the decision, then the kind, then the host; `*` comes before the names of hosts."""
     sent = one.notification
     return sent.decided_at, sent.kind.rank, sent.host, sent.symptom
 
 
 def key_of(destination: str, notifications: Iterable[Notification]) -> str:
-    """Return the idempotency key of a message: it depends only on the destination and the notifications.
+    """Return the idempotency key of a message, which depends only on the destination and the notifications.
 
-    So it is the same if the ledger was lost, and the message is sent once more.
+    So it is the same when a message is sent again because the ledger was lost.
     """
     named = sorted(f"{one.incident}|{one.kind}|{one.decided_at}" for one in notifications)
     return hashlib.sha256("\n".join([destination, *named]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _ready_at(ordered: Sequence[Waiting], settings: DestinationSettings) -> dict[Kind, Instant]:
-    """Return from when on what waits of each kind may go: openings wait for others, from the first of them on."""
+    """Return when the notifications of each kind may be sent. An opening waits for others, for `group_wait`."""
     at: dict[Kind, Instant] = {}
     for one in ordered:
         wait_us = settings.group_wait_us if one.notification.kind is Kind.OPENING else 0
@@ -109,9 +109,9 @@ def _ready_at(ordered: Sequence[Waiting], settings: DestinationSettings) -> dict
 
 
 def _free_at(sent_at: Sequence[Instant], limit: tuple[int, int] | None, now: Instant) -> Instant | None:
-    """Return from when on the rate limit allows one more message; None if it has not come into play lately.
+    """Return from when on the rate limit allows another message; None if fewer messages were sent than it allows.
 
-    Messages that are dated later than now were sent before the clock was set back, and do not count.
+    A message with a time after `now` was sent before the clock was set back, and does not count.
     """
     if limit is None:
         return None

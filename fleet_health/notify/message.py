@@ -1,4 +1,4 @@
-"""Messages to a destination: notifications about incidents, alone or together. Pure."""
+"""Messages to a destination: one notification about an incident, or several. Pure."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Notification:
         kind: What it reports.
         host: The host; `*` or `*@NAME` for a receiver.
         symptom: The symptom, such as `silent`.
-        detail: One sentence with the figures; empty if they are no longer known.
-        suggested_fix: What to do, in one or two sentences; empty if that is no longer known.
+        detail: One sentence with the figures; empty if it is not known any more.
+        suggested_fix: What to do, in one or two sentences; empty if it is not known any more.
         opened_at: The evaluation that found the incident first, in microseconds since 1970, as all instants.
         decided_at: The evaluation that decided this notification.
         ended_at: Since when the incident is over; None while it is open.
@@ -67,7 +67,7 @@ class Message:
 
     Attributes:
         key: The idempotency key: the same at each attempt, different for each message.
-        notifications: What it reports, at least one; more than one only where the destination takes groups.
+        notifications: The notifications, at least one; more than one only if the destination takes groups.
         delayed: How many notifications the rate limit has delayed; they are among `notifications`.
         is_test: Whether an operator asked for it to try the destination. It must be marked as a test.
 

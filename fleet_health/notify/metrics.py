@@ -1,4 +1,4 @@
-"""The metrics of `notify`: how each destination stands. Pure."""
+"""The metrics of `notify`: the state of each destination. Pure."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ DROPPED = Family(
 )
 
 FAMILIES = (REPORTED, EVALUATION, PROBLEMS, UP, SUCCESS, WAITING, WAITING_SINCE, CALLS, DROPPED)
-"""All of them."""
+"""All families."""
 
 _OUTCOMES = ("taken", "failed", "refused", "gone")
 
 
 def metrics(overview: Overview) -> bytes:
-    """Return the metrics, as Prometheus reads them."""
+    """Return the metrics in the text format of Prometheus."""
     rows = overview.destinations
     samples: tuple[tuple[Family, Iterable[str]], ...] = (
         (REPORTED, [REPORTED.sample(seconds(overview.at))]),

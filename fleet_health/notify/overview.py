@@ -1,4 +1,4 @@
-"""The documents of `notify`: the destinations, and what was sent to them."""
+"""The documents of `notify`: the state of the destinations, the history, and the results of test messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fleet_health.notify.ledger.standing import Record, Standing
 
 VERSION = 1
-"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
+"""The version of the documents. Keys may be added within a version; none is removed, and none changes its meaning."""
 
 TEST_HOST, TEST_SYMPTOM = "test-host", "silent"
 _TEST_HOLDS_FOR_US = 300 * SECOND_US
@@ -29,13 +29,13 @@ _TEST_HOLDS_FOR_US = 300 * SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A destination.
+    """The state of a destination.
 
     Attributes:
         settings: How it is configured.
-        standing: What the ledger holds of it.
-        failing: What was wrong with the latest attempt of the process that runs; empty if nothing was.
-        success_at: When that process has reached it last; None if it has not.
+        standing: Its state by the ledger.
+        failing: Why the latest call by the running process failed; empty if it did not.
+        success_at: The latest call by that process that was taken; None if there was none.
         calls: Outcome (`taken`, `failed`, `refused`, `gone`) -> how many calls by that process have had it.
 
     """
@@ -48,17 +48,17 @@ class Row:
 
     @property
     def last_success_at(self) -> Instant | None:
-        """When it was reached last; None if it never was."""
+        """The latest call that was taken; None if none ever was."""
         return self.success_at or self.standing.last_success_at
 
     @property
     def is_failing(self) -> bool:
-        """Whether the latest attempt has failed."""
+        """Whether the latest attempt failed."""
         return bool(self.failing) or self.standing.failing_since is not None
 
     @property
     def state(self) -> str:
-        """How it stands, in one word."""
+        """Its state, in one word."""
         if self.standing.gone:
             return "disabled"
         if self.is_failing:
@@ -68,12 +68,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How everything stands.
+    """The state of the process and of each destination.
 
     Attributes:
         at: The present.
-        evaluated_at: The latest evaluation of the daemon that was seen; None if there was none.
-        problems: The problems of the process itself.
+        evaluated_at: The latest evaluation of the daemon; None if none is known.
+        problems: The problems of the process itself, each in one line.
         destinations: Each destination.
 
     """
@@ -84,7 +84,7 @@ class Overview:
     destinations: Sequence[Row]
 
     def document(self) -> dict[str, Any]:
-        """Return it as a document."""
+        """Return the overview as a document."""
         return {
             "version": VERSION,
             "at_wall": isoformat(self.at),
@@ -108,7 +108,7 @@ class Overview:
         }
 
     def line(self) -> str:
-        """Return it in one line, for `systemctl status`."""
+        """Return the overview in one line, for `systemctl status`."""
         if not self.destinations:
             return "; ".join(["No destination is configured", *map(printable, self.problems)])
         waiting = sum(one.standing.waiting for one in self.destinations)
@@ -125,7 +125,7 @@ class Overview:
 
 
 def sample_message(now: Instant) -> Message:
-    """Return a message that tries a destination."""
+    """Return a test message."""
     one = Notification(
         incident=f"test-{secrets.token_hex(4)}",
         kind=Kind.OPENING,
@@ -140,7 +140,7 @@ def sample_message(now: Instant) -> Message:
 
 
 def history_document(records: Sequence[Record]) -> dict[str, Any]:
-    """Return what was sent as a document."""
+    """Return the history as a document."""
     return {
         "version": VERSION,
         "notifications": [
@@ -165,7 +165,7 @@ def history_document(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def send_test(destination: AnyDestination, now: Instant) -> Delivered:
-    """Send a test message to a destination of whatever type.
+    """Send a test message to a destination of any type.
 
     Raises:
         DeliveryError: It was not taken.
@@ -191,7 +191,7 @@ def test_row(name: str, result: Delivered | DeliveryError) -> dict[str, Any]:
 
 
 def unknown_destination(name: str | None, known: Collection[str]) -> str:
-    """Return why no test message can be sent, and what to do.
+    """Return why no test message can be sent, and what to do about it.
 
     Args:
         name: The destination that was asked for; None for all.

@@ -1,4 +1,4 @@
-"""The JSON document of a notification, which webhooks and commands are given. Pure."""
+"""The JSON document of a notification, for webhooks and commands. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Message
 
 VERSION = 1
-"""Of the document. Keys may be added within a version; none is removed, or changes its meaning."""
+"""The version of the document. Keys may be added within a version; none is removed, and none changes its meaning."""
 
 
 def payload(message: Message) -> dict[str, Any]:
-    """Make the document of a message that reports one notification, with the names that the API has for it."""
+    """Return the document of a message with one notification. Its keys are called as in the API."""
     (one,) = message.notifications
     return {
         "version": VERSION,

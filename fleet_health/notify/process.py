@@ -1,4 +1,4 @@
-"""Runs the process of `notify` to its end, whatever hangs."""
+"""Runs the process of `notify`, and ends it even if a thread hangs."""
 
 from __future__ import annotations
 

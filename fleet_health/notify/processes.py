@@ -21,7 +21,7 @@ OUTPUT_LIMIT = 65_536
 """How many bytes of what a command prints are kept."""
 
 _OURS = frozenset(("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-"""What systemd passes to this process alone."""
+"""The variables that systemd sets for this process, which a command must not inherit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Finished:
 
     @property
     def line(self) -> str:
-        """The last line of its output, safe to be shown; empty if there is none."""
+        """The last line of its output, safe to show; empty if there is none."""
         lines = self.output.decode(errors="replace").split("\n")
         return next((line for line in (printable(one.strip()) for one in reversed(lines)) if line), "")
 
@@ -49,7 +49,7 @@ def run(command: Sequence[str], document: bytes, timeout_s: float) -> Finished:
 
     Args:
         command: The program and its arguments.
-        document: What it can read on stdin.
+        document: What it reads from stdin.
         timeout_s: How long it may take.
 
     Raises:
@@ -116,9 +116,9 @@ def _wait(process: subprocess.Popen[bytes], out: int, output: bytearray, ends: f
 
 
 def _read(out: int, output: bytearray) -> bool:
-    """Read what is there, and keep the beginning; return whether more may come."""
+    """Read the available output, and keep the beginning; return whether more may come."""
     with suppress(BlockingIOError):
-        for _ in range(64):  # and not for ever: what prints without end is killed when its time is over
+        for _ in range(64):  # not without end: a command that keeps printing is killed when its time is over
             octets = os.read(out, OUTPUT_LIMIT)
             if not octets:
                 return False

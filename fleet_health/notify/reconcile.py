@@ -1,8 +1,8 @@
 """Reconciliation: the difference between the daemon's incidents and the ledger of a destination. Pure.
 
-The daemon decides that something is notified; here it is only decided to whom, and as what. So whatever was missed, by
-a kill, a lost network or a destination that was away, is found at the next look, and nothing is remembered but the
-ledger.
+The daemon decides that something is notified; here it is only decided to whom, and as which kind. What was missed
+because of a kill, a lost network or a destination that was away is found the next time, so nothing is remembered but
+the ledger.
 
     queued ──► sending ──► sent
       │  ▲        │
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How a notification stands."""
+    """The state of a notification."""
 
     QUEUED = "queued"
-    """It waits, and was surely not taken yet."""
+    """It waits, and was surely not taken."""
     SENDING = "sending"
-    """It is part of a message that is being sent, or whose response is not known."""
+    """Its message is being sent, or may have been taken without a response."""
     SENT = "sent"
     MERGED = "merged"
     WITHDRAWN = "withdrawn"
@@ -45,15 +45,15 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the ledger holds of a notification.
+    """A notification in the ledger.
 
     Attributes:
         incident: The id of its incident.
         kind: What it reports.
-        decided_at: The evaluation that decided it; with the kind it names it among those of its incident.
+        decided_at: The evaluation that decided it. Incident, kind and this identify it.
         covers_until: The latest alert, loss or resolution of the incident that it stands for: a later one is another
             notification.
-        state: How it stands.
+        state: Its state.
         is_unannounced: Whether it is a loss or a resolution that reports the opening too.
 
     """
@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A notification is to be queued, in the place of one that has the same incident, kind and instant.
+    """A notification is to be queued. It replaces an entry with the same incident, kind and instant.
 
     Attributes:
         notification: The notification.
@@ -82,7 +82,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """An entry is not sent any more."""
+    """An entry is not to be sent any more, and gets the state that says why."""
 
     entry: Entry
     state: State
@@ -90,24 +90,24 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """An entry that still waits stands for a later alert as well."""
+    """An entry that waits is to stand for a later alert as well."""
 
     entry: Entry
     covers_until: Instant
 
 
 Change: TypeAlias = Queue | Settle | Cover
-"""Changes to the ledger."""
+"""A change to the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A destination as far as it matters here.
+    """What matters here of a destination.
 
     Attributes:
         settings: How it is configured.
-        since: When it was first known: it is not sent what ended before.
-        is_level: Whether it is sent the whole set at each evaluation, so that a repeat means nothing to it.
+        since: When it was first known. It is not sent what ended before that.
+        is_level: Whether it is sent all incidents that stand at each evaluation. Then it is sent no repeats.
 
     """
 
@@ -120,7 +120,7 @@ class Recipient:
         return kind.value in self.settings.send and not (self.is_level and kind is Kind.REPEAT)
 
     def due_at(self, incident: Incident) -> Instant:
-        """Return from when on an incident is sent to it, if it still stands then."""
+        """Return when an incident is sent to it, if it still stands then."""
         return incident.first_notified_at + self.settings.after_us
 
 
@@ -133,7 +133,7 @@ def changes(
 
     Args:
         incidents: The incidents that were notified.
-        entries: What the ledger holds of the destination, by the id of the incident.
+        entries: The entries of the destination, by the id of the incident.
         recipient: The destination.
         now: The present.
 
@@ -146,10 +146,10 @@ def changes(
 
 
 def successors(known: Iterable[tuple[str, Incident]], listed: Sequence[Incident]) -> dict[str, str]:
-    """Return which incidents go on under another id, because the daemon has lost what it had saved: new id -> old id.
+    """Return which incidents have another id now, because the daemon has lost its state: new id -> old id.
 
     Args:
-        known: The open incidents that are known, each behind the id by which the daemon lists it.
+        known: The open incidents of the ledger, each with the id by which the daemon listed it.
         listed: What the daemon lists.
 
     """

@@ -1,4 +1,4 @@
-"""When a delivery that failed is tried again."""
+"""When a failed delivery is tried again."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 LAST_WAIT_S = 300.0
 """The longest wait between two attempts, unless the destination asks for a longer one."""
 LONGEST_WAIT_S = 86_400.0
-"""The longest wait that a destination can ask for."""
+"""The longest wait between two attempts that a destination can ask for."""
 
 
 class Clock(Protocol):
-    """Gives the present, on the wall and by a clock that is never set."""
+    """The wall clock, and a clock that is never set."""
 
     def now(self) -> Instant:
         """Return the present in microseconds since 1970."""
         ...
 
     def monotonic(self) -> float:
-        """Return seconds since some time ago."""
+        """Return the seconds since some instant in the past."""
         ...
 
 
@@ -39,7 +39,7 @@ class SystemClock:
         return time.time_ns() // 1000
 
     def monotonic(self) -> float:
-        """Return seconds since some time ago."""
+        """Return the seconds since some instant in the past."""
         return time.monotonic()
 
 

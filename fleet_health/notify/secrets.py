@@ -1,7 +1,7 @@
 """Secrets of destinations: where they are read from, and how they are kept out of every text.
 
 The configuration names a file, or a credential that systemd passes to the service (`LoadCredential=`). It is read at
-each delivery, so a new password needs no reload. What is read never stands in an error.
+each delivery, so a new password needs no reload. No error contains what was read.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CREDENTIALS_DIRECTORY = "CREDENTIALS_DIRECTORY"
-"""The variable in which systemd names the directory of the service's credentials."""
+"""The variable with the directory of the service's credentials."""
 
 OF_THE_SERVICE = Path("/run/credentials/fleet-health-notify.service")
-"""Where systemd keeps them. Root reads them there while the service runs, to try a destination by hand."""
+"""The directory of the credentials while the service runs. Root reads them there for `notify test`."""
 
 _LONGEST = 65_536
 _HIDDEN = "…"
@@ -33,7 +33,7 @@ _WINDOW = 8
 
 
 class SecretError(DeliveryError):
-    """A secret cannot be read; `str()` names the file and what to do, never its content."""
+    """A secret cannot be read; `str()` names the file and what to do, and never quotes the content."""
 
 
 def path_of(name: str) -> Path:
@@ -84,7 +84,7 @@ def read_secret(name: str, key: str) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    """Read a little more than a secret may be; None if it is no file. A FIFO is not waited for."""
+    """Return the beginning of a file, longer than a secret may be; None if it is not a regular file."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.read(descriptor, _LONGEST + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
@@ -110,7 +110,7 @@ class Redaction:
             parts.update(form[start : start + length] for start in range(len(form) - length + 1))
 
     def clean(self, text: str) -> str:
-        """Return a text in one line; `…` for one that holds a secret, or eight characters of one in a row."""
+        """Return a text in one line; `…` if it contains a secret, or eight consecutive characters of one."""
         folded = text.lower()
         for length, parts in self._parts.items():
             if any(folded[start : start + length] in parts for start in range(len(folded) - length + 1)):
@@ -119,7 +119,7 @@ class Redaction:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield how a secret may be written in a response."""
+    """Yield the forms in which a secret may be written in a response."""
     octets = secret.encode()
     for form in (
         secret,

@@ -1,6 +1,6 @@
 """The process: it follows the daemon, keeps the ledger, and has one courier for each destination.
 
-What stands comes from the daemon, what was sent from the ledger. Neither is remembered here, so the process can be
+The incidents come from the daemon, and what was sent from the ledger. The process remembers nothing else, so it can be
 killed at any instant. The configuration is reloaded as a whole or not at all.
 """
 
@@ -45,12 +45,12 @@ _CLOSE_TIME_S = 1.0
 _PATIENCE_S = 60.0
 
 _CONFIGURATION = Path("configuration of notify")
-"""The path under which `call_at` counts the calls that read the configuration."""
+"""The name under which `call_at` runs the calls that read the configuration, one at a time."""
 
 _log = structlog.get_logger("fleet_health.notify")
 
 
-class _Stopped(Exception):  # noqa: N818 - no error, but how a task group is left
+class _Stopped(Exception):  # noqa: N818 - it is not an error: it ends the task group
     """The process was asked to stop."""
 
 
@@ -112,7 +112,7 @@ class Notifier:
         self._stop.set()
 
     async def _serve(self) -> None:
-        """Run the parts until the process is to stop, which is raised as `_Stopped`."""
+        """Run the parts until the process is to stop."""
         await self._following.restore()
         try:
             async with self._parts:
@@ -137,7 +137,7 @@ class Notifier:
             pass
 
     async def _adopt(self, settings: Settings) -> None:
-        """Change over to another configuration."""
+        """Adopt another configuration."""
         self._settings = settings
         self._following.adopt(settings)
         await self._couriers.adopt(settings.destinations, self._parts)
@@ -149,7 +149,7 @@ class Notifier:
         self._news.set()
 
     async def _look_after_for_ever(self) -> NoReturn:
-        """Look after the ledger, and after what becomes due as time passes."""
+        """Look after the ledger, and do what becomes due as time passes."""
         while True:
             self._pulses["ledger"].beat(_LOOK_EVERY_S)
             await self._following.look_whether_stopped()
@@ -219,7 +219,7 @@ class Notifier:
     # What is shown.
 
     async def overview(self) -> Overview:
-        """Return how everything stands."""
+        """Return the state of the process and of each destination."""
         standings = await self._ledger_thread.call(self._ledger.standings)
         following = self._following
         return Overview(
@@ -242,7 +242,7 @@ class Notifier:
         )
 
     async def history(self, host: str | None, limit: int) -> Sequence[Record]:
-        """Return the recent notifications and what came of them."""
+        """Return the recent notifications, the latest first; only those about a host unless it is None."""
         return await self._ledger_thread.call(self._ledger.history, host, limit)
 
     def couriers(self) -> Mapping[str, Courier]:

@@ -1,7 +1,7 @@
-"""Calls that may hang, ended after a fixed time, however slowly the other side goes on.
+"""Calls that may hang, limited to a fixed time however slow the other side is.
 
-A timeout of a socket begins anew with each byte, and none covers a name server. So each call has a thread of its own,
-and who waits for it goes on when its time is over.
+The timeout of a socket begins anew with each byte, and no timeout covers a name server. So each call has a thread of
+its own, and its caller stops waiting when the time is over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_S = 1.0
-"""By how much a socket's own timeout is longer: it only ends a thread that is no longer waited for."""
+"""By how many seconds the timeout of a socket is longer. It ends threads that nobody waits for any more."""
 
 
 class TimeLimit:
@@ -32,10 +32,11 @@ class TimeLimit:
 
         Args:
             function: It is called in a thread of its own.
-            interrupt: Makes the function end soon, such as by shutting down its socket. It is called when time is over.
+            interrupt: Makes the function return soon, for example by shutting down its socket. It is called when the
+                time is over.
 
         Raises:
-            TimeoutError: It did not return in time, or an earlier one still has not.
+            TimeoutError: It did not return in time, or an earlier call still has not returned.
 
         """
         ends = time.monotonic() + self.seconds
@@ -50,7 +51,7 @@ class TimeLimit:
         if self._last.is_alive():
             with suppress(Exception):
                 interrupt()
-            # What reads a socket notices at once, and may have something to return.
+            # A function that reads a socket notices that at once, and may still return something.
             self._last.join(min(GRACE_S, self.seconds))
             if self._last.is_alive() or outcome.error is not None:
                 raise TimeoutError

@@ -10,7 +10,7 @@ from fleet_health.notify.destination import DeliveryError
 
 @lru_cache(maxsize=8)
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return the TLS settings for these authorities, the same ones each time: to load them costs a megabyte."""
+    """Return the TLS settings for a file of authorities; the same object each time, because each takes a megabyte."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:

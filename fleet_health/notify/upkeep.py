@@ -22,7 +22,7 @@ _log = structlog.get_logger("fleet_health.notify")
 
 
 class Upkeep:
-    """Does what is due, each in its time."""
+    """Does each piece of work at its interval."""
 
     def __init__(self, ledger: Ledger, ledger_thread: Worker, clock: Clock) -> None:
         """Take the ledger, its thread, and the clocks."""
@@ -42,7 +42,7 @@ class Upkeep:
             await call(ledger.prune, self._clock.now())
 
     def _is_due(self, work: str) -> bool:
-        """Return whether some work is due; then it counts as done."""
+        """Return whether some work is due; if so, record that it is done now."""
         now_s = self._clock.monotonic()
         is_due = now_s - self._done_s.get(work, float("-inf")) >= _EVERY_S[work]
         if is_due:

@@ -1,7 +1,7 @@
-"""Asks the daemon what stands, by its control socket; it changes nothing there.
+"""Asks the daemon for the list of incidents, on its control socket.
 
-A response comes as soon as there is another evaluation. A connection is made for each question, so one that has come to
-an end shows at once that the daemon has, too.
+A response comes as soon as there is another evaluation. Each request has a connection of its own; if that is closed,
+the daemon has ended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT_S = 300
-"""For how long the daemon lets a question wait for another evaluation, in seconds."""
+"""For how many seconds the daemon keeps a request waiting for another evaluation."""
 
 _PATIENCE_S = 20.0
 _CHUNK = 1 << 16
@@ -31,19 +31,19 @@ _OK, _NOT_MODIFIED = 200, 304
 
 
 class DaemonSilentError(FleetHealthError):
-    """The daemon does not respond, or not as expected; `str()` says what came instead."""
+    """The daemon does not respond, or not as expected; `str()` says what happened."""
 
 
 class DaemonWatch:
-    """Asks for the list of incidents, again and again."""
+    """Asks for the list of incidents."""
 
     def __init__(self, path: Path) -> None:
-        """Take where the daemon listens."""
+        """Take the path of the daemon's control socket."""
         self.path = path
         self._tag = ""
 
     async def next_document(self) -> Document | None:
-        """Wait for another evaluation; return what the daemon lists after it, None if there was none for a while.
+        """Wait for another evaluation; return the list after it, or None if there was none within `WAIT_S`.
 
         Raises:
             DaemonSilentError: It does not respond.
@@ -88,7 +88,7 @@ class DaemonWatch:
                 await writer.wait_closed()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the socket at the path, without following a link of another user."""
+        """Connect to the socket, without following a link of another user."""
         with SafeDirectory(self.path.parent) as directory:
             fd = os.open(self.path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
         try:

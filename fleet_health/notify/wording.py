@@ -1,8 +1,7 @@
 """The words of a message: a subject for the screen of a watch, and a text. Pure.
 
-Both are plain text. Hosts and sentences come from strangers in the end, so nothing of them ends a line, turns the
-direction of writing or controls a terminal. Lengths are in bytes of UTF-8, which is the strictest way that services
-count: what fits so also fits in characters or UTF-16.
+Both are plain text. Anyone can choose the name of a host, so nothing in it ends a line, turns the direction of writing
+or controls a terminal. Lengths are in bytes of UTF-8; services that count characters or UTF-16 count fewer.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Message, Notification
 
 SUBJECT_LIMIT = 150
-"""How long a subject is at most: hosts have names of up to 128 characters, and symptoms of 20."""
+"""The maximum length of a subject. Hosts have names of up to 128 characters, and symptoms of up to 20."""
 
 LISTED = 10
-"""How many incidents a message about several names."""
+"""How many incidents a message names at most."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ELLIPSIS = "…"
@@ -42,7 +41,7 @@ _COUNTED_AS = {Kind.OPENING: "new", Kind.REPEAT: "still open", Kind.LOSS: "lost"
 def subject(message: Message, limit: int = SUBJECT_LIMIT) -> str:
     """Return a message's subject: `silent: pi-02`, `no longer silent: pi-02`, `silent: pi-02 and 41 more`.
 
-    The symptom comes first, because a screen cuts the end. A host that is too long is shortened in its middle.
+    The symptom comes first, because a small screen cuts off the end. A long host is shortened in its middle.
     """
     ordered = _ordered(message)
     first, labels = ordered[0], {_label(one) for one in ordered}
@@ -58,8 +57,8 @@ def text(message: Message, limit: int | None = None, zone: tzinfo | None = None)
 
     Args:
         message: The message.
-        limit: How long it may be. Details are left out first, then hosts beyond the first; the symptom, one host and
-            what to do stay as long as there is room for them at all.
+        limit: Its maximum length. Details are left out first, then hosts other than the first; the symptom, one host
+            and what to do stay as long as they fit.
         zone: The zone of the times in it; None for the local one.
 
     """
@@ -71,7 +70,7 @@ def text(message: Message, limit: int | None = None, zone: tzinfo | None = None)
 
 
 def named(subject_: str) -> str:
-    """Return what an incident is about as people name it: a host, `fleet`, or `receiver lab-2`."""
+    """Return the name of what an incident is about: the host, `fleet`, or `receiver lab-2`."""
     if not is_subject(subject_):
         return host_name(subject_)
     if subject_ == EVERY_HOST:
@@ -86,14 +85,14 @@ def suggestion(one: Notification) -> str:
 
 
 def when(at: Instant, zone: tzinfo | None = None) -> str:
-    """Return an instant as people read it: `2026-11-23 20:45 CET`."""
+    """Return an instant for people: `2026-11-23 20:45 CET`."""
     moment = (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
     name = moment.tzname() or ""
     return f"{moment:%Y-%m-%d %H:%M} {'UTC' if name[:1] in '+-' else ''}{name}"
 
 
 def cut(line: str, limit: int) -> str:
-    """Return a line with at most a number of bytes; one that is cut ends in `…`."""
+    """Return a line with at most `limit` bytes; one that is cut ends in `…`."""
     octets = line.encode()
     if len(octets) <= limit:
         return line
@@ -119,7 +118,7 @@ def _shortened(name: str, limit: int) -> str:
 
 
 def symptom_of(one: Notification) -> str:
-    """Return the symptom, safe to be shown."""
+    """Return the symptom, safe to show."""
     return cut(_sentence(one.symptom), 64)
 
 
@@ -139,12 +138,12 @@ def _headline(one: Notification, limit: int, before: str = "", after: str = "") 
 
 
 def _ordered(message: Message) -> list[Notification]:
-    """Return the notifications, those that need action first."""
+    """Return the notifications in the order of their kinds."""
     return sorted(message.notifications, key=lambda one: one.kind.rank)
 
 
 def _since(one: Notification, zone: tzinfo | None) -> str:
-    """Return what happened when, to stand behind the name of the host."""
+    """Return what happened when, as it follows the name of the host."""
     symptom, opened = symptom_of(one), when(one.opened_at, zone)
     if one.kind is Kind.OPENING:
         return f"{symptom} since {opened}."
@@ -179,7 +178,7 @@ def _appendix(message: Message) -> list[str]:
 
 
 def _detail(one: Notification) -> str:
-    """Return the figures, unless they were sent before and are not current any more."""
+    """Return the figures; empty in a loss or resolution whose opening was sent, because they are not current."""
     return "" if one.kind.is_closing and not one.is_unannounced else _sentence(one.detail)
 
 
@@ -237,7 +236,7 @@ def _item(one: Notification, zone: tzinfo | None, *, has_detail: bool, has_times
 
 
 def _squeezed(message: Message, limit: int) -> str:
-    """Return host, symptom and what to do in whatever room there is."""
+    """Return host, symptom and what to do, each cut so that all fit."""
     first = _ordered(message)[0]
     more = len(message.notifications) - 1
     after, mark = f" and {more} more" if more else "", "TEST " if message.is_test else ""

@@ -1,4 +1,4 @@
-"""A thread of its own for calls that block, one after the other. No exit waits for it: what it calls may hang."""
+"""A thread for calls that block, one after the other. The exit of the process does not wait for it: a call may hang."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Worker:
-    """Runs calls in the order in which they come, in one thread."""
+    """Runs calls in one thread, in order."""
 
     def __init__(self, name: str) -> None:
-        """Take the name of the thread, which is shown with the process."""
+        """Take the name of the thread, which the kernel shows."""
         self._name = name
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._is_started = False
@@ -28,7 +28,7 @@ class Worker:
     def begin(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> asyncio.Future[T]:
         """Begin a call; return the future of its result. The call is made even if the future is cancelled."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # so that a caller that stops waiting does not cancel the call
+        future.set_running_or_notify_cancel()  # a caller that stops waiting must not cancel the call
         self._calls.put(partial(_run, future, partial(function, *args, **named)))
         if not self._is_started:
             self._is_started = True
@@ -40,14 +40,14 @@ class Worker:
         return await self.begin(function, *args, **named)
 
     def end(self) -> None:
-        """Let the thread end after the calls that were begun."""
+        """End the thread after the calls that were begun."""
         if self._is_started:
             self._calls.put(None)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
-            del call  # else what it holds is kept until the next one
+            del call  # or its arguments would be kept until the next call
 
 
 def _run(future: Future[T], call: Callable[[], T]) -> None:

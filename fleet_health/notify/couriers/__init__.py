@@ -1,1 +1,1 @@
-"""A courier for each destination: none waits for another."""
+"""Couriers: each sends to one destination, and none waits for another."""

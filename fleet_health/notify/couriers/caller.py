@@ -1,4 +1,4 @@
-"""Calls of a destination, in a thread of its own: one that hangs delays no other destination."""
+"""Calls a destination in a thread of its own, so that one that hangs delays no other destination."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger("fleet_health.notify")
 
 
 class Caller:
-    """Makes a destination when it is needed first, and calls it."""
+    """Makes a destination when it is first needed, and calls it."""
 
     def __init__(self, settings: DestinationSettings, build: Build, on_hang: Callable[[str], object]) -> None:
         """Take what it needs.
@@ -45,7 +45,7 @@ class Caller:
         """Return the destination.
 
         Raises:
-            DeliveryError: It cannot be made now.
+            DeliveryError: It cannot be made, for example because a secret is missing.
 
         """
         if self._destination is None:
@@ -56,7 +56,7 @@ class Caller:
         """Call a function in the thread, however long it takes; log it if that is longer than it may.
 
         Raises:
-            DeliveryError: It failed. An unexpected error counts as one, for it must not end what others are sent.
+            DeliveryError: The call failed. An unexpected error is raised as one, so that it does not end the process.
 
         """
         call = self._worker.begin(function, *args, **named)
@@ -80,7 +80,7 @@ class Caller:
 
 
 def unexpected(error: Exception) -> DeliveryError:
-    """Return an error of a destination's code as a failed delivery; without its words, which may hold a secret."""
+    """Return an unexpected error of a destination as a failed delivery, without its text, which may hold a secret."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__} in {frame.name}, line {frame.lineno} of {frame.filename}"
     return DeliveryError(f"unexpected error: {reason}", is_response_lost=True)

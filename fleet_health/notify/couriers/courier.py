@@ -1,4 +1,4 @@
-"""The base of couriers: it takes turns, retries, and records failures."""
+"""The base of couriers: it sends in turns, retries, and records failures."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Courier:
 
         Args:
             settings: How the destination is configured.
-            outbox: What the ledger has of the destination.
+            outbox: The part of the ledger that is about the destination.
             ledger_thread: The thread of the ledger.
             build: Makes the destination.
             clock: The clocks.
@@ -79,7 +79,7 @@ class Courier:
         return self.settings.name
 
     def wake(self, latest: Evaluated | None = None) -> None:
-        """Look again: there may be something to send."""
+        """Let the courier look whether there is something to send."""
         self.latest = latest or self.latest
         self._wake.set()
 
@@ -123,7 +123,7 @@ class Courier:
         return 0.0
 
     async def _send(self) -> float | None:
-        """Send what is due; set `_message` if it is a message. Return the same as `_turn`.
+        """Send what is due, and set `_message` if that is a message. Return what `_turn` returns.
 
         Raises:
             DeliveryError: It was not delivered.

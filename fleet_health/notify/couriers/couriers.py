@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _STOP_TIME_S = 5.0
 
 _COURIERS = {"heartbeat": HeartbeatCourier, "alertmanager": LevelCourier}
-"""Which courier a type has; any other one has that of messages."""
+"""Type of a destination -> its courier, if that is not the courier of messages."""
 
 _log = structlog.get_logger("fleet_health.notify")
 
@@ -58,7 +58,7 @@ class Couriers:
         self._tasks: Mapping[str, asyncio.Task[None]] = {}
 
     async def adopt(self, destinations: Sequence[DestinationSettings], group: asyncio.TaskGroup) -> None:
-        """Change over to other destinations. One that is being called is called by its new courier after that."""
+        """Adopt other destinations. The new courier of a destination starts after the old one has ended."""
         identities = {one.name: _identity(one) for one in destinations}
         await self._ledger_thread.call(self._ledger.meet, identities, self._clock.now())
         standings = await self._ledger_thread.call(self._ledger.standings)
@@ -87,12 +87,12 @@ class Couriers:
             courier.wake(latest)
 
     async def end(self) -> None:
-        """Wait for messages that are being sent, if that does not take long."""
+        """Wait for messages that are being sent, for at most 5 s."""
         for courier in self.by_name.values():
             courier.end()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=_STOP_TIME_S)
-        for courier in self.by_name.values():  # that of a heartbeat has recorded no success: there is one at each tick
+        for courier in self.by_name.values():  # a heartbeat succeeds at each tick, which is not recorded
             if courier.last_success_at is not None and not courier.failing:
                 outbox = self._ledger.outbox(courier.name)
                 await self._ledger_thread.call(outbox.note_reached, courier.last_success_at)
@@ -120,12 +120,12 @@ class Couriers:
 
 
 async def _run_after(before: asyncio.Task[None] | None, courier: Courier) -> None:
-    """Run a courier after the previous one of its destination has ended: one at a time sends."""
+    """Run a courier after the previous one of its destination has ended."""
     if before is not None:
         await before
     await courier.run()
 
 
 def _identity(settings: DestinationSettings) -> str:
-    """Return what changes when a destination is configured anew: then one that was gone is tried again."""
+    """Return a text that changes with the configuration of a destination."""
     return repr((settings.type, sorted((key, str(value)) for key, value in settings.own.items())))

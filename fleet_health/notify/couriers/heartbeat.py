@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class HeartbeatCourier(Courier):
-    """Pings after each evaluation; if several came meanwhile, only after the latest."""
+    """Pings once for each evaluation; of several that came during a ping, only for the latest."""
 
     _pinged_at: Instant | None = None
 

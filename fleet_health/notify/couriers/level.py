@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 HOLD_EVERY_S = 60.0
 """How often the whole set is sent again while nothing changes."""
 HOLDS_FOR_US, HOLDS_FOR_TICKS = 300 * SECOND_US, 4
-"""For how long the whole set counts if nothing newer comes, at least: a restart of the machine must not end it."""
+"""For how long the whole set is valid, at least. It must outlast a restart of the machine."""
 ENDED_FOR_US = 900 * SECOND_US
-"""For how long what has ended is sent with the whole set."""
+"""For how long losses and resolutions are sent with the whole set."""
 
 
 class LevelCourier(Courier):
-    """Sends the whole set of what stands: at each evaluation, and again before it expires."""
+    """Sends all incidents that stand: at each evaluation, and again before they expire."""
 
     _held: Evaluated | None = None
     """The evaluation that was sent last."""
@@ -56,7 +56,7 @@ class LevelCourier(Courier):
     def _set(
         self, incidents: Sequence[Incident], now: Instant
     ) -> tuple[list[Notification], list[Notification], list[Notification]]:
-        """Return what stands, what has ended, and which of these wait to be sent."""
+        """Return the openings of what stands, recent losses and resolutions, and which notifications wait."""
         waiting = [one.notification for one in self._outbox.waiting()]
         entries = self._outbox.entries()
         standing = [
@@ -65,7 +65,7 @@ class LevelCourier(Courier):
             if is_opened(entries.get(one.id, ()))
         ]
         ended = [one for one in waiting if one.kind.is_closing] + self._outbox.closings_since(now - ENDED_FOR_US)
-        # What has vanished from the daemon's list cannot be held, but it was to be sent once.
+        # An incident that is no longer listed cannot be held, but its opening is still to be sent once.
         stands = {one.incident for one in standing}
         standing += [one for one in waiting if one.kind is Kind.OPENING and one.incident not in stands]
         return standing, ended, waiting

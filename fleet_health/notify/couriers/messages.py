@@ -1,7 +1,7 @@
 """The courier of a destination that takes messages, one after the other.
 
-A message is recorded before it is sent. What was surely not taken waits again, so that what comes meanwhile can join
-it; what may have been taken is sent again exactly as it was.
+A message is recorded before it is sent. If it was surely not taken, its notifications wait again, and can be sent
+together with newer ones. If it may have been taken, exactly the same message is sent again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _log = structlog.get_logger("fleet_health.notify")
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What came of sending some messages.
+    """The result of sending some messages.
 
     Attributes:
         taken: How many were taken.
-        wait_s: After how many seconds to look again; None for when woken.
+        wait_s: After how many seconds to look again; None to wait for `wake`.
         message: The message that was not taken, if there was one.
-        error: Why.
+        error: Why it was not taken.
 
     """
 
@@ -91,7 +91,7 @@ class MessageCourier(Courier):
                 last = message, destination.send(message)
             except DeliveryError as error:
                 return _Sent(taken, 0.0, message, error)
-            except Exception as error:  # noqa: BLE001 - its code must not end what others are sent
+            except Exception as error:  # noqa: BLE001 - it must not end the process
                 return _Sent(taken, 0.0, message, unexpected(error))
             taken += 1
 
@@ -104,7 +104,7 @@ class MessageCourier(Courier):
         return (None, 0.0) if is_enough else self._next(takes_groups=destination.takes_groups)
 
     def _next(self, *, takes_groups: bool) -> tuple[Message | None, float | None]:
-        """Return the next message, recorded as being sent; or after how many seconds to look again."""
+        """Return the next message, which is now recorded as being sent; or None and the seconds until the next look."""
         outbox, settings, now = self._outbox, self.settings, self._clock.now()
         if (message := outbox.unfinished()) is not None:
             return message, 0.0

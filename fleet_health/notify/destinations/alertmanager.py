@@ -1,8 +1,8 @@
 """`alertmanager`: all incidents that stand, to every member of a cluster, by version 2 of its API.
 
-Alertmanager takes the full set of alerts each time: an alert stands until its `endsAt`, which each evaluation moves on.
-The members do not pass alerts on to each other, so each is sent everything, at the same time; one that has taken it is
-enough, for the others catch up at the next evaluation.
+All alerts are sent each time: an alert stands until its `endsAt`, which each evaluation moves forward. The members do
+not pass alerts on to each other, so each is sent everything, at the same time. A delivery succeeds if one member has
+taken it, because the others catch up at the next evaluation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Notification
 
 _AT_ONCE = 1_000
-"""How many alerts a request has at most: about a megabyte."""
+"""How many alerts a request has at most. So many are about a megabyte."""
 
 
 class Alertmanager:
@@ -48,19 +48,19 @@ class Alertmanager:
         *,
         is_test: bool = False,
     ) -> Delivered:
-        """Deliver the open incidents and those that ended recently.
+        """Deliver all incidents that stand, and recent losses and resolutions.
 
         Args:
             standing: The opening of each incident that is notified, is not over, and whose host is not lost.
             ended: The loss or resolution of each other one, if it is recent or not delivered yet.
-            expires_at: Until when this holds if nothing newer is sent.
+            expires_at: Until when the incidents count as standing if nothing newer is sent.
             is_test: Whether it is a test. Then its alerts are called `FleetHealthTest`.
 
         Raises:
             DeliveryError: No member has taken it.
 
         """
-        # An alert is its labels: what has ended must not end what has opened since.
+        # The labels identify an alert, so the end of an incident would end a newer one with the same labels.
         latest = {(one.host, one.symptom): one for one in sorted(ended, key=_end)}
         stands = {(one.host, one.symptom) for one in standing}
         alerts = [self._alert(one, _end(one)) for pair, one in latest.items() if pair not in stands]
@@ -73,7 +73,7 @@ class Alertmanager:
         return _summed_up(dict(zip(self._peers, results, strict=True)))
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         for sender in self._peers.values():
             sender.close()
 
@@ -111,12 +111,12 @@ class Alertmanager:
 
 
 def _end(one: Notification) -> Instant:
-    """Return when an incident ended or its host was lost, never before it began: that would be refused altogether."""
+    """Return when an incident ended or its host was lost; never before it began, for which the request is refused."""
     return max(one.opened_at, one.decided_at if one.ended_at is None else one.ended_at)
 
 
 def alert_name(symptom: str) -> str:
-    """Return the name of the alerts of a symptom, as rules of Prometheus are called: `FleetHealthFatalOnly`."""
+    """Return the name of the alerts of a symptom, the same as in the rules for Prometheus: `FleetHealthFatalOnly`."""
     return "FleetHealth" + "".join(part.capitalize() for part in printable(symptom).split("-"))
 
 
@@ -125,7 +125,7 @@ def _summed_up(results: Mapping[str, Delivered | DeliveryError]) -> Delivered:
     taken = {peer: one for peer, one in results.items() if isinstance(one, Delivered)}
     if not taken:
         waits = [one.retry_after_s for one in errors if one.retry_after_s is not None]
-        # All the same kind, or the one that may pass.
+        # If one member may take it later, so may the destination.
         kind = type(errors[0]) if len({type(one) for one in errors}) == 1 else DeliveryError
         raise kind("; ".join(map(str, errors)), min(waits, default=None))
     if not errors:
@@ -134,5 +134,5 @@ def _summed_up(results: Mapping[str, Delivered | DeliveryError]) -> Delivered:
 
 
 def build(settings: DestinationSettings) -> Alertmanager:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return Alertmanager(settings)

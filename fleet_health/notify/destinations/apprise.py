@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Message
 
 LIMITS = (32_000, 4_000, 2_000, 1_000, 500, 250, 150)
-"""The lengths of the texts: a service gets the longest that it accepts whole."""
+"""The lengths of the texts, in bytes. A service gets the longest text that it takes whole."""
 
 _LINE_LIMIT = 200
 
@@ -36,7 +36,7 @@ class _Result(msgspec.Struct):
 
 
 class AppriseService:
-    """Sends to the service of a URL."""
+    """Sends to the service that a URL names."""
 
     takes_groups: ClassVar[bool] = True
 
@@ -56,12 +56,12 @@ class AppriseService:
         task = {
             "url": url,
             "kind": _kind(message),
-            # A title may have to stand in the text.
+            # A service may put the title into the body.
             "texts": [(title, wording.text(message, limit - len(title.encode()) - 2)) for title, limit in texts],
         }
         command = (sys.executable, "-I", str(Path(apprise_child.__file__)))
         finished = run(command, msgspec.json.encode(task), self._timeout_s)
-        # Others may print in the same process.
+        # Apprise may print as well.
         lines = [line for line in finished.output.splitlines() if line.startswith(b'{"is_sent"')]
         try:
             result = msgspec.json.decode(lines[-1] if lines else b"", type=_Result)
@@ -80,7 +80,7 @@ class AppriseService:
         return Delivered(f"sent by {wording.cut(redaction.clean(result.service), _LINE_LIMIT)}")
 
     def close(self) -> None:
-        """Do nothing: no process outlives its message."""
+        """Do nothing: no process is left after its message."""
 
 
 def _kind(message: Message) -> str:
@@ -90,5 +90,5 @@ def _kind(message: Message) -> str:
 
 
 def build(settings: DestinationSettings) -> AppriseService:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return AppriseService(settings)

@@ -1,4 +1,4 @@
-"""What the types that send by HTTP have in common: where the URL, the login and the proxy are read from."""
+"""What the types that send by HTTP have in common: the keys for the URL, the login and the proxy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Sender:
-    """Sends the requests of one destination, with the secrets as they are now."""
+    """Sends the requests of one destination. Secrets are read at each request."""
 
     def __init__(self, settings: DestinationSettings) -> None:
         self._own: Mapping[str, Any] = settings.own
@@ -25,11 +25,11 @@ class Sender:
         self._client: HttpClient | None = None
 
     def url(self, key: str = "url") -> str:
-        """Return the URL that a key holds, or that is in the file that the key beside it names."""
+        """Return the value of a key, such as `url`, or the content of the file that `url_file` names."""
         return str(self._own[key]) if self._own.get(key) else self.secret(f"{key}_file")
 
     def secret(self, key: str) -> str:
-        """Read the secret of a key that is set.
+        """Return the content of the file that a key names.
 
         Raises:
             SecretError: It cannot be read.

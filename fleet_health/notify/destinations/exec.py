@@ -1,4 +1,4 @@
-"""`exec`: a command for each notification, which is given its JSON document on stdin. There is no shell."""
+"""`exec`: a command for each notification, which reads its JSON document from stdin. There is no shell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LINE_LIMIT = 200
 
 
 class Command:
-    """Starts a command."""
+    """Starts a command for each message."""
 
     takes_groups: ClassVar[bool] = False
 
@@ -32,7 +32,7 @@ class Command:
         """Deliver a message.
 
         Raises:
-            DeliveryError: The command could not be started, did not end in time, or not with 0.
+            DeliveryError: The command could not be started, did not end in time, or ended with a status other than 0.
 
         """
         finished = run(self._command, msgspec.json.encode(payload(message)) + b"\n", self._timeout_s)
@@ -43,9 +43,9 @@ class Command:
         return Delivered(said)
 
     def close(self) -> None:
-        """Do nothing: no command outlives its message."""
+        """Do nothing: no command is left after its message."""
 
 
 def build(settings: DestinationSettings) -> Command:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return Command(settings)

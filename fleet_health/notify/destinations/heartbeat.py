@@ -1,4 +1,4 @@
-"""`heartbeat`: a URL that is pinged after each evaluation, as healthchecks and its like have it."""
+"""`heartbeat`: a URL that is pinged after each evaluation, such as that of a check at healthchecks.io."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SUMMARY_LIMIT = 10_000
 
 
 class HeartbeatUrl:
-    """Pings the URL, or the one for a failure."""
+    """Pings a URL, and another one while the daemon is blind or failing."""
 
     def __init__(self, settings: DestinationSettings) -> None:
         self._sender = Sender(settings)
@@ -28,8 +28,8 @@ class HeartbeatUrl:
         """Report that the daemon has evaluated.
 
         Args:
-            summary: How it fares, in one line.
-            is_well: Whether it was neither blind nor failing.
+            summary: One line: the problems of the daemon, or how many incidents stand.
+            is_well: Whether the daemon was neither blind nor failing.
 
         Raises:
             DeliveryError: It was not taken.
@@ -41,7 +41,7 @@ class HeartbeatUrl:
         return self._sender.send("POST", url, body, headers).delivered
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         self._sender.close()
 
     def _fail_url(self) -> str:
@@ -58,5 +58,5 @@ def failing(url: str) -> str:
 
 
 def build(settings: DestinationSettings) -> HeartbeatUrl:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return HeartbeatUrl(settings)

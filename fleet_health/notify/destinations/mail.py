@@ -1,7 +1,7 @@
 """`mail`: through an SMTP server, or the sendmail of this machine; a thread for each incident.
 
-All mails of an incident refer to one that never was, `<incident.thread@…>`, and that makes them a thread. So does a
-mail about several incidents, with the thread of each.
+All mails about an incident refer to the same Message-ID, `<incident.thread@…>`, which no mail has, and so are a thread.
+A mail about several incidents refers to the threads of all of them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Message
 
 _THREADS = 50
-"""How many threads a mail is a part of at most; a header has its bounds."""
+"""To how many threads a mail refers at most: a header must not be too long."""
 _TAKEN, _TAKEN_ELSEWHERE, _PERMANENT = 250, 251, 500
 _LINE_LIMIT = 200
 
@@ -41,7 +41,7 @@ RESPONSE_LIMIT = 65_536
 
 
 class Mail:
-    """Sends mails."""
+    """Sends a mail for each message."""
 
     takes_groups: ClassVar[bool] = True
 
@@ -54,7 +54,7 @@ class Mail:
         """Deliver a message.
 
         Raises:
-            DeliveryError: It was not taken, for no recipient.
+            DeliveryError: It was not taken for any recipient.
 
         """
         mail = composed(message, self._own["from"], self._own["to"]).as_bytes()
@@ -73,7 +73,7 @@ class Mail:
 
     def _by_sendmail(self, mail: bytes) -> Delivered:
         program: str = self._own["sendmail"]
-        # -oi: a line that is a dot does not end the mail.
+        # -oi: a line with only a dot does not end the mail.
         finished = run((program, "-oi", "-f", self._own["from"], "--", *self._own["to"]), mail, self._timeout_s)
         said = f"exit status {finished.status}"
         if finished.line:
@@ -84,7 +84,7 @@ class Mail:
 
 
 class _BoundedResponse:
-    """The lines of one response, which may be many, up to a bound."""
+    """The lines of one response, up to `RESPONSE_LIMIT` bytes."""
 
     def __init__(self, lines: IO[bytes]) -> None:
         self._lines = lines
@@ -94,7 +94,7 @@ class _BoundedResponse:
         """Read a line.
 
         Raises:
-            OSError: The response goes on for too long.
+            OSError: The response is too long.
 
         """
         line = self._lines.readline(size)
@@ -104,12 +104,12 @@ class _BoundedResponse:
         return line
 
     def close(self) -> None:
-        """Close the file below."""
+        """Close the file."""
         self._lines.close()
 
 
 class _Smtp(smtplib.SMTP):
-    """A connection that its delivery knows before it is open, and whose responses have a bound."""
+    """A connection that its delivery can shut down while it is being opened, with responses of limited length."""
 
     def __init__(self, delivery: _SmtpDelivery, *args: Any, **options: Any) -> None:
         delivery.smtp = self
@@ -124,7 +124,7 @@ class _Smtp(smtplib.SMTP):
 
 
 class _TlsSmtp(_Smtp, smtplib.SMTP_SSL):
-    """The same, by TLS from the first byte on."""
+    """The same, encrypted from the first byte on."""
 
 
 class _SmtpDelivery:
@@ -132,7 +132,7 @@ class _SmtpDelivery:
 
     Attributes:
         place: The server, as it is named in texts.
-        is_awaited: Whether the whole mail was sent, or a part of it.
+        is_awaited: Whether sending the mail has begun, and the server has not responded to it.
         smtp: The connection, once there is one.
 
     """
@@ -147,7 +147,12 @@ class _SmtpDelivery:
         self.is_awaited = False
 
     def send(self, mail: bytes) -> Delivered:
-        """Deliver it."""
+        """Deliver a mail.
+
+        Raises:
+            DeliveryError: It was not taken for any recipient.
+
+        """
         password = read_secret(self._own["password_file"], "password_file") if self._own["password_file"] else ""
         user = self._own["username"] or ""
         self._redaction = Redaction([password, f"\0{user}\0{password}" if password else ""])
@@ -180,14 +185,14 @@ class _SmtpDelivery:
         return Delivered(f"{code} {self._line(response)}{missing}")
 
     def shut_down(self) -> None:
-        """End the connection, whatever is under way there."""
+        """End the connection, in whatever state it is."""
         # An SSLSocket's own method would take away what another thread reads with.
         if self.smtp is not None and isinstance(self.smtp.sock, socket.socket):
             socket.socket.shutdown(self.smtp.sock, socket.SHUT_RDWR)
 
     def _connected(self) -> smtplib.SMTP:
         security, ca_file = self._own["security"], self._own["ca_file"]
-        # A look-up of our own name may take longer than the delivery.
+        # smtplib would look up the name of this machine, which may take longer than the delivery.
         name = socket.gethostname()
         name = name if "." in name else "[127.0.0.1]"
         context = None if security == "none" else tls_context(None if ca_file is None else str(ca_file))
@@ -202,7 +207,13 @@ class _SmtpDelivery:
         return smtp
 
     def _envelope(self, smtp: smtplib.SMTP) -> list[str]:
-        """Name sender and recipients; return which recipients are refused, if another one is not."""
+        """Name sender and recipients; return the refused recipients, each with the reason.
+
+        Raises:
+            DeliveryError: Every recipient is refused.
+            SMTPResponseException: The sender is refused.
+
+        """
         code, response = smtp.mail(self._own["from"])
         if code != _TAKEN:
             raise smtplib.SMTPResponseException(code, response)
@@ -235,7 +246,7 @@ def _in_words(error: OSError) -> str:
 
 
 def composed(message: Message, sender: str, recipients: tuple[str, ...]) -> EmailMessage:
-    """Make the mail of a message. The same message gives a mail with the same Message-ID."""
+    """Return the mail of a message. The Message-ID depends only on the message."""
     domain = sender.partition("@")[2] or "localhost"
     mark = ".test" if message.is_test else ""
     threads = list(dict.fromkeys(one.incident for one in message.notifications))[:_THREADS]
@@ -258,5 +269,5 @@ def _digest(text: str) -> str:
 
 
 def build(settings: DestinationSettings) -> Mail:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return Mail(settings)

@@ -1,7 +1,7 @@
 """`ntfy`: notifications on phones and desktops, one for each incident, updated while it goes on.
 
-It publishes as JSON: https://docs.ntfy.sh/publish/#publish-as-json. The sequence id makes an update of what was sent
-with the same one before; a server that does not know it shows another notification.
+It publishes as JSON: https://docs.ntfy.sh/publish/#publish-as-json. A message updates the notification
+with the same sequence id; a server that knows no such ids shows another notification.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Message, Notification
 
 LIMIT = 4_096
-"""How many bytes a message may have; a longer one becomes a file that has to be opened."""
+"""How many bytes a message may have. A server makes a longer one a file, which has to be opened."""
 
 _PRIORITY_OVER = 2
 _EMOJIS = {
@@ -39,7 +39,7 @@ _UNKNOWN_SYMPTOM = 3
 
 
 class _Published(msgspec.Struct):
-    """The response of the server, as far as we need it."""
+    """The keys of the response that are read."""
 
     id: str = ""
 
@@ -81,7 +81,7 @@ class Ntfy:
         return Delivered(taken.delivered.response, wording.cut(reference, 64))
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         self._sender.close()
 
     def _topic(self) -> str:
@@ -105,19 +105,19 @@ class Ntfy:
 
 
 def sequence_id(message: Message) -> str:
-    """Return the id that all messages about the same incidents have."""
+    """Return the id of the notification: the same for all messages about the same incidents."""
     incidents = sorted({one.incident for one in message.notifications})
     mark = "test" if message.is_test else ""
     return hashlib.sha256("\n".join([mark, *incidents]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def _tags(message: Message) -> list[str]:
-    """Return an emoji, by its short name, and the symptoms."""
+    """Return the short name of an emoji, and the symptoms."""
     kind = min((one.kind for one in message.notifications), key=lambda kind: kind.rank)
     emoji = "test_tube" if message.is_test else _EMOJIS[kind]
     return [emoji, *sorted({wording.symptom_of(one) for one in message.notifications})]
 
 
 def build(settings: DestinationSettings) -> Ntfy:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return Ntfy(settings)

@@ -1,4 +1,4 @@
-"""Which types of destinations there are, and how one is made as it is configured.
+"""Makes destinations of every type.
 
 The module of a type is imported when a destination of that type is made, so unused types cost no memory.
 """
@@ -21,7 +21,12 @@ def build(settings: DestinationSettings) -> AnyDestination:
 
 
 def builder(type_: str) -> Build:
-    """Return what makes destinations of a type, one of `TYPES`: the function `build` of the module of that name."""
+    """Return the function that makes destinations of a type, `build` of the module with the name of the type.
+
+    Raises:
+        KeyError: There is no such type.
+
+    """
     if type_ not in TYPES:
         raise KeyError(type_)
     made: Build = import_module(f"{__package__}.{type_}").build

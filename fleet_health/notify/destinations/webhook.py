@@ -1,4 +1,4 @@
-"""`webhook`: each notification as a JSON document, or as a body of the operator's own, signed if there is a secret."""
+"""`webhook`: each notification as a JSON document or a configured body, signed if there is a secret."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Webhook:
         ).delivered
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close all connections."""
         self._sender.close()
 
 
 def filled(template: str, document: Mapping[str, Any], content_type: str) -> str:
-    """Fill a body of the operator's own in with the texts of a document, so that none can end where it stands."""
+    """Return a configured body with the texts of a document, escaped so that no text ends the string that it is in."""
     escape = _escape_for(content_type)
     texts = {name: escape(str(document[name] if document[name] is not None else "")) for name in BODY_FIELDS}
     return Template(template).substitute(texts)
@@ -79,16 +79,16 @@ def _escape_for(content_type: str) -> Callable[[str], str]:
 
 
 def signed(secret: str, key: str, at_s: int, body: bytes) -> dict[str, str]:
-    """Return the headers by which Standard Webhooks 1.0 signs a body.
+    """Return the headers with the signature of a body, by Standard Webhooks 1.0.
 
     Args:
-        secret: The secret: `whsec_`, which may be left out, and base64.
+        secret: The secret: `whsec_`, which may be missing, and base64.
         key: The id of the message.
         at_s: The present, in seconds since 1970.
         body: The body.
 
     Raises:
-        SecretError: It is no such secret.
+        SecretError: The secret is not of this form.
 
     """
     coded = secret.removeprefix(_SECRET_PREFIX)
@@ -103,5 +103,5 @@ def signed(secret: str, key: str, at_s: int, body: bytes) -> dict[str, str]:
 
 
 def build(settings: DestinationSettings) -> Webhook:
-    """Make one as it is configured."""
+    """Make a destination from its settings."""
     return Webhook(settings)

@@ -59,7 +59,7 @@ class Connections:
         self._used_at = time.monotonic()
 
     def manager(self, parts: SplitResult) -> PoolManager:
-        """Return the connections to use for a URL.
+        """Return the urllib3 manager whose connections lead to a URL.
 
         Raises:
             DeliveryError: The proxy or the file with the authorities cannot be used.
@@ -76,7 +76,7 @@ class Connections:
         return self._managers[proxy]
 
     def begin(self, exchange: Exchange) -> None:
-        """Let the requests of this thread open connections here, and note there what was sent."""
+        """Let the requests of this thread open connections here, and record in the exchange that they were sent."""
         _here.opened, _here.exchange = self._opened, exchange
 
     def note_used(self) -> None:
@@ -84,7 +84,7 @@ class Connections:
         self._used_at = time.monotonic()
 
     def shut_down(self) -> None:
-        """End what is under way, in whatever thread."""
+        """End every request, in whatever thread it is."""
         for connection in tuple(self._opened):
             # An SSLSocket's own method would take away what another thread reads with.
             if isinstance(connection.sock, socket.socket):
@@ -92,7 +92,7 @@ class Connections:
                     socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         for manager in self._managers.values():
             manager.clear()
         self._opened.clear()
@@ -108,7 +108,7 @@ class Connections:
 
 
 _here = local()
-"""Where a thread notes the connections that it opens, so that another one can shut them down."""
+"""The connections and the exchange of this thread: urllib3 has no argument for them."""
 
 
 class _Connection(HTTPConnection):

@@ -27,7 +27,7 @@ class KnownIncidents:
         self._store = store
 
     def take(self, listed: Sequence[Incident], now: Instant) -> list[Incident]:
-        """Record what the daemon lists; return the same incidents, under the ids that they have here."""
+        """Record what the daemon lists; return the same incidents with the ids that they have in the ledger."""
         return self._store.run(lambda connection: _take(connection, listed, now))
 
     def put(self, one: Incident, now: Instant) -> None:
@@ -69,7 +69,7 @@ def _take(connection: sqlite3.Connection, listed: Sequence[Incident], now: Insta
 
 
 def _news(one: Incident) -> tuple[Any, ...]:
-    """Return what must be written when it changes. An incident's words change at each evaluation, and do not count."""
+    """Return the fields whose changes are recorded; not the detail, which changes at each evaluation."""
     return (
         one.first_notified_at,
         one.last_notified_at,

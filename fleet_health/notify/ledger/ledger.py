@@ -41,7 +41,7 @@ class Ledger:
         return self._store.problem
 
     def outbox(self, destination: str) -> Outbox:
-        """Return what a destination is to be sent, and was sent."""
+        """Return the part of the ledger that is about a destination."""
         return Outbox(self._store, destination)
 
     def open(self) -> None:
@@ -68,9 +68,9 @@ class Ledger:
         self._store.close()
 
     def meet(self, identities: Mapping[str, str], now: Instant) -> None:
-        """Record which destinations there are: each name with what identifies its configuration.
+        """Record which destinations there are: name -> a text that changes with its configuration.
 
-        One that takes nothing any more is tried again if its configuration has changed.
+        A destination that was gone is tried again if its configuration has changed.
         """
 
         def work(connection: sqlite3.Connection) -> None:
@@ -83,7 +83,7 @@ class Ledger:
         self._store.run(work)
 
     def standings(self) -> dict[str, Standing]:
-        """Return how each destination stands that was ever known, by its name."""
+        """Return the state of each destination that was ever known, by its name."""
         return self._store.run(standings)
 
     def history(self, host: str | None, limit: int) -> list[Record]:
@@ -91,7 +91,7 @@ class Ledger:
         return self._store.run(lambda connection: history(connection, host, limit))
 
     def prune(self, now: Instant) -> None:
-        """Remove what was settled too long ago to be shown."""
+        """Remove incidents and notifications that are too old to be shown."""
 
         def work(connection: sqlite3.Connection) -> None:
             old = now - KEPT_US

@@ -161,15 +161,15 @@ class Outbox:
         self.together(work)
 
     def note_reached(self, now: Instant) -> None:
-        """Record that the latest attempt was taken."""
+        """Record that the latest call of the destination succeeded."""
         query = "UPDATE destinations SET last_success_at = ?, failing_since = NULL WHERE name = ?"
         self._store.run(lambda connection: connection.execute(query, (now, self._destination)))
 
     def note_failed(self, message: Message | None, reason: str, now: Instant, *, is_response_lost: bool) -> None:
         """Record that an attempt failed.
 
-        If no attempt can have been taken, what the message reports waits again by itself. Else the same message is sent
-        again, also after an attempt that surely was not taken.
+        If no attempt can have been taken, the notifications of the message wait again by themselves. Otherwise the same
+        message is sent again.
         """
 
         def work(connection: sqlite3.Connection) -> None:
@@ -201,7 +201,7 @@ class Outbox:
         self._store.run(work)
 
     def note_gone(self, message: Message | None, reason: str, now: Instant) -> None:
-        """Record that the destination takes nothing any more, until its configuration changes."""
+        """Record that nothing is to be sent to the destination until its configuration changes."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE destinations SET gone = ? WHERE name = ?", (reason, self._destination))
@@ -254,9 +254,10 @@ class Outbox:
 
 
 def make_consistent(connection: sqlite3.Connection) -> None:
-    """Queue again what is being sent as part of a message that was lost with a damaged file, and the other way round.
+    """Repair the ledger after a kill, or after rows were lost with a damaged file.
 
-    Messages that are being sent may be taken: nobody knows what has become of them.
+    A message that was being sent may have been taken. One without its notifications is removed, and a notification
+    without its message waits again.
     """
     connection.execute("UPDATE messages SET may_be_taken = 1 WHERE state = 'sending'")
     connection.execute(
@@ -276,7 +277,7 @@ def _dissolve(connection: sqlite3.Connection, key: str) -> None:
 
 
 def _dissolve_untaken(connection: sqlite3.Connection, key: str) -> None:
-    """Do so with a message if no attempt can have been taken."""
+    """Let the notifications of a message wait by themselves again if no attempt can have been taken."""
     if connection.execute("SELECT 1 FROM messages WHERE key = ? AND NOT may_be_taken", (key,)).fetchone():
         _dissolve(connection, key)
 

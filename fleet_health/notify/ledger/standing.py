@@ -1,4 +1,4 @@
-"""How each destination stands, and the history of what was sent, as commands show them."""
+"""The state of each destination, and the history of what was sent, as commands show them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a destination stands.
+    """The state of a destination.
 
     Attributes:
         name: Its name.
         since: When it was first known.
-        gone: Why it takes nothing any more until its configuration changes; empty if it does.
+        gone: Why nothing is sent until its configuration changes; empty if messages are sent.
         last_success_at: When it last took a message; None if it never did.
         failing_since: The first attempt that failed after the last one that was taken; None if the latest was taken.
-        last_error: What was wrong with the latest attempt that failed; empty if there was none.
-        last_error_at: When that was.
+        last_error: Why the latest failed attempt failed; empty if there was none.
+        last_error_at: When that attempt was.
         dropped: How many notifications were dropped, because they had waited too long or it refused them.
         waiting: How many notifications wait.
         waiting_since: Since when the first of them waits; None if none does.
@@ -50,10 +50,10 @@ class Record:
         kind: What it reports.
         host: The host of its incident.
         symptom: The symptom.
-        detail: The figures.
-        state: How it stands.
+        detail: The figures, in one sentence.
+        state: Its state; see `State`.
         queued_at: Since when it was to be sent.
-        attempts: How often that was tried.
+        attempts: How many attempts there were.
         at: When it was settled; None if it waits.
         response: The response of the destination; empty if there is none yet.
         reference: The destination's own id for it; empty if there is none.
@@ -78,7 +78,7 @@ class Record:
 
 
 def standings(connection: sqlite3.Connection) -> dict[str, Standing]:
-    """Return how each destination stands that was ever known, by its name."""
+    """Return the state of each destination that was ever known, by its name."""
     waiting = {
         name: (count, since)
         for name, count, since in connection.execute(

@@ -1,12 +1,12 @@
 """A small database that outlives its disk: what happens if that is full, fails, or was damaged.
 
-SQLite keeps what was committed through a kill or a loss of power (WAL, `synchronous=FULL`). What it cannot write goes
-on in memory: nothing waits for a disk to be repaired, and once the file can be written, it is written as a whole. Until
-then a kill loses what was recorded meanwhile. A damaged file is set aside as `.damaged`; what can be read of it, and of
-a copy that is taken now and then, is the beginning of the next one.
+SQLite keeps what was committed through a kill or a loss of power (WAL, `synchronous=FULL`). If the file cannot be
+written, the database is kept in memory, so that nothing waits for the disk; as soon as it can be written again, it is
+written as a whole. A kill before that loses what was recorded only in memory. A damaged file is set aside as
+`.damaged`, and a new one is made from what can be read of it and of the latest copy.
 
-A file is exchanged in one step, whatever is killed when: a whole new one is there as `.new`, and takes the place of the
-old one now or at the next start.
+A file is replaced in one step: the new one is written completely as `.new`, and takes the place of the old one then, or
+at the next start.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class StoreUnavailable(FleetHealthError):  # noqa: N818 - likewise
 
 
 class _DamageError(sqlite3.DatabaseError):
-    """SQLite reads the file, and yet it is not as it should be."""
+    """SQLite can read the file, but it is not consistent."""
 
 
 class Store:
@@ -65,7 +65,7 @@ class Store:
     def __init__(
         self, path: Path, schema: Mapping[str, str], version: int, upgrades: Mapping[int, Sequence[str]]
     ) -> None:
-        """Take where it is, and what it holds.
+        """Take the file and its tables.
 
         Args:
             path: The file.
@@ -76,7 +76,7 @@ class Store:
         """
         self.path = path
         self.problem = ""
-        """Why nothing is written; empty if all is well."""
+        """Why the database is kept in memory; empty if it is in the file."""
         self._schema = schema
         self._version = version
         self._upgrades = upgrades
@@ -84,7 +84,7 @@ class Store:
         self._connection: sqlite3.Connection | None = None
         self._is_in_memory = False
         self._is_set_aside = False
-        """Whether the file is kept beside when another one takes its place: it is damaged, or was never read."""
+        """Whether the file is renamed to `.damaged` when another one replaces it: it is damaged, or was never read."""
         self._identity: tuple[int, int] | None = None
         self._is_copied = False
 
@@ -113,9 +113,9 @@ class Store:
         self.mend()
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in one transaction, which is on the disk when this returns; return what it returns.
+        """Do some work in one transaction, and return what it returns. Then the transaction is on the disk.
 
-        Within such work, it is part of the same transaction. The work is done once more if the file fails.
+        A call within such work is part of the same transaction. The work is done again if the file fails.
         """
         with self._turn:
             if self._opened.in_transaction:
@@ -130,7 +130,7 @@ class Store:
             return self._transact(work)
 
     def mend(self) -> None:
-        """Try to write what is in memory to the file; also notice if the file was removed."""
+        """Try to write to the file what is kept in memory, also if the file was removed."""
         with self._turn:
             self._mend()
 
@@ -156,7 +156,7 @@ class Store:
 
     def copy(self) -> None:
         """Keep a copy beside the file, if anything has changed since the last one."""
-        with self._turn, suppress(sqlite3.Error, OSError):  # it is only for what may come, and tried again
+        with self._turn, suppress(sqlite3.Error, OSError):  # the next copy may succeed
             if not self._is_copied and not self._is_in_memory:
                 self._write_whole(self._copy)
                 self._is_copied = True
@@ -170,7 +170,7 @@ class Store:
 
     @property
     def _opened(self) -> sqlite3.Connection:
-        assert self._connection is not None  # noqa: S101 - nothing is asked of it before `open`
+        assert self._connection is not None  # noqa: S101 - `open` is called first
         return self._connection
 
     @property
@@ -254,7 +254,7 @@ class Store:
         _log.info("ledger upgraded", file=str(self.path), version=self._version)
 
     def _handle(self, error: sqlite3.Error) -> None:
-        """Continue in memory after an error of the file, with everything that can be read from it."""
+        """Continue in memory after an error of the file, with all rows that can be read from it."""
         if isinstance(error, _DamageError) or _code(error) in _DAMAGED:
             _log.error("ledger damaged, set aside and rebuilt", file=str(self.path), reason=_reason(error))
             self._go_on_in_memory(_reason(error), is_damaged=True)
@@ -280,7 +280,7 @@ class Store:
         self._is_in_memory, self.problem = True, f"{self.path}: {reason}"
 
     def _salvage(self, source: Path, target: sqlite3.Connection) -> None:
-        """Take over the rows that can be read from a file and are what the tables take."""
+        """Copy the rows that can be read from a file and that fit the tables."""
         if not source.exists():
             return
         with suppress(sqlite3.Error), closing(_reader(source)) as connection:
@@ -292,7 +292,7 @@ class Store:
                         target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
 
     def _write_whole(self, path: Path) -> None:
-        """Write all that is there into a file beside, which appears as a whole or not at all."""
+        """Write the whole database into a file, which appears complete or not at all."""
         building = path.with_suffix(".building")
         building.unlink(missing_ok=True)
         try:
@@ -307,7 +307,7 @@ class Store:
                 building.unlink(missing_ok=True)
 
     def _finish_exchange(self) -> None:
-        """Put a whole new file in the place of the old one, if there is one."""
+        """Replace the file by the new one, if there is one."""
         if not self._new.exists():
             return
         if self._is_set_aside and self.path.exists():
@@ -326,7 +326,7 @@ class Store:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    """Open a file that may be damaged, to read it together with what waits in its log."""
+    """Open a file that may be damaged, to read it together with its write-ahead log."""
     connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
     connection.execute("PRAGMA locking_mode=EXCLUSIVE")
     connection.execute("PRAGMA cell_size_check=ON")
