@@ -1,15 +1,15 @@
-"""Crash rounds of notifications: daemon, `notify` and destination are killed at random, and what is between them fails.
+"""Crash rounds of notifications: daemon, `notify` and destinations are killed, and what is between them fails.
 
     python tests/crash/notify_rounds.py --rounds 200 --seed 7
 
-A round is planned from its seed. Hosts fall silent and come back, while each of the three is killed (SIGKILL) at random
-instants, the network is cut (a namespace), the disk of the ledger is full, and the ledger is damaged. In the end the
-destination must have each opening and each resolution once; or again with the same key, where a response was lost.
+A round is planned from its seed. Hosts fall silent, are lost and come back, while each process is killed (SIGKILL) at
+random instants, the network is cut (a namespace), the disk of the ledger is full, and the ledger is damaged. In the end
+each destination must have each opening, loss and resolution once; or again with the same key, where a response was
+lost. An Alertmanager, if one is installed, must show an alert for each host that stands, and for no other one.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -30,6 +30,7 @@ if not __package__:  # started by its path
 
 from fleet_health.cli.client import target
 from tests.crash.many_rounds import run_command, run_many
+from tests.crash.notify_destinations import HOSTS, alertmanagers, mend, recorders
 from tests.rig.api_client import ApiClient
 from tests.rig.cut_network import Enclosure
 from tests.rig.patience import PATIENCE_S, Patience
@@ -39,41 +40,10 @@ from tests.rig.site import Site
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tests.crash.notify_destinations import Destination, Recorder, Taken
+
 JOBS = 4
 """Rounds at a time: most of a round is waiting."""
-
-PORT = 8000
-"""Where the destination listens, in a network of its own."""
-
-# What the destination does with a message, by chance.
-_DESTINATION = r"""
-import http.server, json, os, random, sys
-log = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-chance = random.Random(sys.argv[2])
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        what = chance.choices(["take", "refuse", "take and reset", "reset"], [6, 2, 1, 1])[0]
-        if os.path.exists(sys.argv[1] + ".mended"):
-            what = "take"
-        body = self.rfile.read(int(self.headers["content-length"]))
-        if what.startswith("take"):
-            os.write(log, body.strip() + b"\n")
-        if what.endswith("reset"):
-            os.write(log, b'{"lost": "' + self.headers["webhook-id"].encode() + b'"}\n')
-            self.connection.shutdown(2)
-            self.close_connection = True
-            return
-        self.send_response(503 if what == "refuse" else 200)
-        if what == "refuse":
-            self.send_header("retry-after", "0")
-        self.send_header("content-length", "0")
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-class Server(http.server.ThreadingHTTPServer):
-    allow_reuse_address = True
-Server(("127.0.0.1", int(sys.argv[3])), Handler).serve_forever(0.05)
-"""
 
 _STEPS = {
     "fall silent": 8,
@@ -89,32 +59,44 @@ _STEPS = {
 }
 _CONFIG = """
 receiver.enabled = false
+alerts.resolved = true
 alerts.resolve_after = "1ms"
+[detectors.silent]
+lookback = "{lookback}"
 [notify]
 directory = "{disk}"
 control = "{disk}/notify.sock"
-[[destinations]]
-name = "it"
-type = "webhook"
-url = "http://127.0.0.1:{port}/"
-timeout = "2s"
-"""
+{destinations}"""
+
+SILENT_FOR_MIN = 45
+UNRELIABLE_S = 4
+"""For how long destinations still refuse and vanish after all else is mended, in seconds: much is sent only then."""
+LONG, SHORT = "24h", "40m"
+"""Lookbacks by which a silent host is not lost, and lost."""
 
 
 def make_plan(seed: str) -> list[tuple[str, float]]:
-    """Plan a round: what is done, and how many seconds are waited after it."""
+    """Plan a round: what is done, and how many seconds are waited after it.
+
+    In every second round the hosts that are silent are lost, after which no other one falls silent.
+    """
     random = Random(seed)  # noqa: S311 - nothing here is secret
     steps = random.choices(list(_STEPS), list(_STEPS.values()), k=random.randint(14, 22))
+    if random.random() < 1 / 2:
+        after = {step: weight for step, weight in _STEPS.items() if step != "fall silent"}
+        steps += ["lose the silent", *random.choices(list(after), list(after.values()), k=random.randint(2, 5))]
     return [(step, random.choice([0.0, 0.02, 0.1, 0.3, 0.6])) for step in ("fall silent", *steps)]
 
 
 @dataclass
 class Scene:
-    """The three, and what is between them.
+    """Daemon, `notify`, destinations, and what is between them.
 
     Attributes:
         site: What the daemon watches.
         seed: What chance goes by.
+        enclosure: The network and the disk.
+        stack: What ends with the round.
         silent: The hosts that are silent now.
         back: Those that were, and came back.
         counts: How often each step was done.
@@ -131,14 +113,17 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.random = Random(f"{self.seed} scene")  # noqa: S311 - as above
-        self.log = self.site.directory / "taken"
-        self.site.configure(_CONFIG.format(disk=self.enclosure.directory, port=PORT))
+        self.recorders = recorders(self.site.directory, self.enclosure, self.seed)
+        self.alertmanagers = alertmanagers(self.site.directory, self.enclosure)
+        self.destinations: list[Destination] = [*self.recorders, *self.alertmanagers]  # type: ignore[list-item]
+        self._configure(LONG)
         self.site.begin_journal()
         self.site.upload("well")
         self.site.sync_journal()
         self.daemon = self._daemon()
         self.notify = self._notify()
-        self.destination = self._destination()
+        for one in self.destinations:
+            one.start()
         # What ends before a destination is known is none of its affairs.
         patience = Patience()
         while not self._destinations():
@@ -163,10 +148,15 @@ class Scene:
     def _do(self, step: str) -> None:
         """Do a step to the hosts, or to one of the three."""
         match step:
-            case "fall silent":
+            case "fall silent" if self.counts[step] <= HOSTS:
                 host = f"host-{self.counts[step]:02}"
-                self.site.upload(host, minutes_ago=45)
+                self.site.upload(host, minutes_ago=SILENT_FOR_MIN)
                 self.silent.append(host)
+            case "lose the silent":
+                self._until(lambda: set(self.silent) <= self.notified, "the alerts")  # before they cannot be found
+                self._configure(SHORT)
+                self.daemon.until_ready().process.send_signal(signal.SIGHUP)
+                self._until(lambda: "open" not in self.truth().values(), "the losses")
             case "come back" if self.silent:
                 host = self.silent.pop(self.random.randrange(len(self.silent)))
                 self.site.upload(host)
@@ -178,9 +168,9 @@ class Scene:
                 self._kill_notify()
                 self.notify = self._notify()
             case "kill destination":
-                self.destination.kill()
-                self.destination.wait()
-                self.destination = self._destination()
+                one = self.random.choice(self.destinations)
+                one.kill()
+                one.start()
             case "damage the ledger":
                 self._kill_notify()
                 self._damage()
@@ -190,40 +180,54 @@ class Scene:
         """Mend everything, and wait until nothing is to come any more."""
         self.enclosure.mend()
         self.enclosure.free()
-        self.log.with_name("taken.mended").touch()
+        time.sleep(UNRELIABLE_S)
+        mend(self.site.directory)
         patience = Patience(2 * PATIENCE_S)  # it may be a minute until the next attempt
         while not self._is_quiet():
-            assert patience.is_left, f"still to come: {self._destinations()}"
-            time.sleep(0.2)
-
-    def taken(self) -> list[dict[str, Any]]:
-        """Return what the destination has taken, and what of it was not answered."""
-        text = self.log.read_bytes() if self.log.exists() else b""
-        return [json.loads(line) for line in text.splitlines()]
+            assert patience.is_left, f"still to come: {self._destinations()}, {self.truth()}"
+            time.sleep(0.5)
 
     def close(self) -> None:
         """End all of it."""
-        self.notify.kill()
-        self.destination.kill()
-        self.notify.wait()
-        self.destination.wait()
+        self._kill_notify()
+        for one in self.destinations:
+            one.kill()
         self.site.sync_journal()
+
+    def truth(self) -> dict[str, str]:
+        """Return how each host stands of which the daemon has notified: `open`, `lost` or `over`."""
+        ends = {"lost": "lost", "resolved": "over"}
+        rows = [row for row in self.site.alert_rows() if row["symptom"] == "silent"]
+        return {row["host"]: ends.get(row.get("status", ""), "open") for row in rows}
 
     @property
     def notified(self) -> set[str]:
         """The hosts of which the daemon has notified; not one that came back before an evaluation saw it silent."""
-        return {row["host"] for row in self.site.alert_rows() if row["symptom"] == "silent"}
+        return set(self.truth())
 
     def _is_quiet(self) -> bool:
         """Return whether all is known that is to come, and has come."""
-        told = [one for one in self.taken() if "kind" in one]
-        ended = {one["host"] for one in told if one["kind"] == "resolution"}
-        if not set(self.silent) <= self.notified <= {one["host"] for one in told}:
+        truth = self.truth()
+        if not set(self.silent) <= truth.keys():
             return False
-        if not self.notified & set(self.back) <= ended:
+        if any(truth.get(host, "over") != "over" for host in self.back):
             return False
-        destinations = self._destinations()
-        return bool(destinations) and not any(one["waiting"] for one in destinations)
+        standing = sorted(host for host, state in truth.items() if state == "open")
+        if any(one.firing() != standing for one in self.alertmanagers):
+            return False
+        states = [{one.host: STATES[one.kind] for one in recorder.taken()} for recorder in self.recorders]
+        waiting = [one["waiting"] for one in self._destinations()]
+        return all(one == truth for one in states) and bool(waiting) and not any(waiting)
+
+    def _until(self, is_so: Callable[[], bool], what: str) -> None:
+        patience = Patience()
+        while not is_so():
+            assert patience.is_left, f"{what} did not come"
+            time.sleep(0.1)
+
+    def _configure(self, lookback: str) -> None:
+        tables = "".join(one.table() for one in self.destinations)
+        self.site.configure(_CONFIG.format(lookback=lookback, disk=self.enclosure.directory, destinations=tables))
 
     def _destinations(self) -> list[dict[str, Any]]:
         """Return how each destination stands; nothing while `notify` does not respond."""
@@ -241,12 +245,6 @@ class Scene:
         command = [sys.executable, "-m", "fleet_health", "notify", "--config", str(self.site.config)]
         with (self.site.directory / "notify.log").open("ab") as log:
             return subprocess.Popen(self.enclosure.inside(command), stderr=log, env=plain_environment())
-
-    def _destination(self) -> subprocess.Popen[bytes]:
-        chance = f"{self.seed} {self.counts['kill destination']}"
-        command = [sys.executable, "-I", "-c", _DESTINATION, str(self.log), chance, str(PORT)]
-        with (self.site.directory / "destination.log").open("ab") as log:
-            return subprocess.Popen(self.enclosure.inside(command), stderr=log)
 
     def _kill_notify(self) -> None:
         self.notify.kill()
@@ -289,34 +287,48 @@ class Result:
         return "\n  ".join([line, *self.problems, *([f"kept in {self.directory}"] if self.problems else [])])
 
 
+STATES = {"opening": "open", "repeat": "open", "lost": "lost", "resolution": "over"}
+"""The kind of a notification -> how the host stands after it."""
+
+
 def verdict(scene: Scene) -> tuple[list[str], int]:
-    """Return what is wrong with what the destination has taken, and how often something came again with its key."""
-    taken = [one for one in scene.taken() if "kind" in one and one["symptom"] == "silent"]
-    first = {one["key"]: one for one in taken}
+    """Return what is wrong with what the destinations have taken, and how often something came again with its key."""
+    problems, again = list[str](), 0
+    for recorder in scene.recorders:
+        found, count = _verdict(scene, recorder)
+        problems += [f"{recorder.name}: {problem}" for problem in found]
+        again += count
+    return problems, again
+
+
+def _verdict(scene: Scene, recorder: Recorder) -> tuple[list[str], int]:
+    taken, messages, truth = recorder.taken(), recorder.messages(), scene.truth()
     kills = sum(scene.counts[step] for step in ("kill notify", "kill destination", "damage the ledger"))
-    problems, opened, ended = [], Counter[str](), Counter[str]()
-    for one in first.values():
-        opened[one["host"]] += one["kind"] == "opening" or one["is_unannounced"]
-        ended[one["host"]] += one["kind"] == "resolution"
-    # What was lost with the ledger cannot be known: that the opening was sent, when its resolution reports it too.
+    lost = recorder.lost()
+    problems = [
+        f"a message came {count} times with key {key}"
+        for key, count in messages.items()
+        if count > 1 + lost[key] + kills + scene.counts["cut the network"] + scene.counts["fill the disk"]
+    ]
+    # What was lost with the ledger cannot be known: that something was sent.
     most = 2 if scene.counts["damage the ledger"] or scene.counts["fill the disk"] else 1
-    for host in sorted(scene.notified):
-        if not 1 <= opened[host] <= most:
-            problems.append(f"{host}: {opened[host]} openings, expected one")
-        if ended[host] != (host in scene.back):
-            problems.append(f"{host}: {ended[host]} resolutions, expected {int(host in scene.back)}")
-    problems += [f"{host}: the daemon has not notified of it" for host in opened.keys() - scene.notified]
-    lost = Counter(one["lost"] for one in scene.taken() if "lost" in one)
-    again = Counter(one["key"] for one in taken)
-    for key, count in again.items():
-        if count > 1 + lost[key] + kills + scene.counts["cut the network"] + scene.counts["fill the disk"]:
-            problems.append(f"{first[key]['host']}: sent {count} times with key {key}")
-    resolved = set[str]()
-    for one in first.values():
-        if one["kind"] == "opening" and one["host"] in resolved:
-            problems.append(f"{one['host']}: an opening after its resolution")
-        resolved |= {one["host"]} if one["kind"] == "resolution" else set()
-    return problems, sum(again.values()) - len(again)
+    by_host: dict[str, dict[tuple[str, str], Taken]] = {}
+    for one in taken:
+        by_host.setdefault(one.host, {}).setdefault((one.key, one.kind), one)
+    problems += [f"{host}: the daemon has not notified of it" for host in by_host.keys() - truth.keys()]
+    for host, state in sorted(truth.items()):
+        told = list(by_host.get(host, {}).values())
+        openings = sum(one.kind == "opening" or one.is_unannounced for one in told)
+        if not 1 <= openings <= most:
+            problems.append(f"{host}: {openings} openings, expected one")
+        for kind in ("lost", "resolution"):
+            count, is_expected = sum(one.kind == kind for one in told), STATES[kind] == state
+            if count > most or (is_expected and not count):
+                problems.append(f"{host}: {count} x {kind}, expected {int(is_expected)}")
+        states = [STATES[one.kind] for one in told]
+        if states[-1:] != [state]:
+            problems.append(f"{host}: it is {state}, and the last that was sent says {states[-1:]}")
+    return problems, sum(messages.values()) - len(messages)
 
 
 def run_round(seed: str) -> Result:
