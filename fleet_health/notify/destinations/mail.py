@@ -65,6 +65,8 @@ class Mail:
         try:
             return self._limit.call(lambda: delivery.send(mail), delivery.shut_down)
         except TimeoutError:
+            if delivery.delivered is not None:
+                return delivery.delivered
             said = f"{delivery.place}: no response within {self._timeout_s:g} s"
             raise DeliveryError(said, is_response_lost=delivery.is_awaited) from None
 
@@ -132,7 +134,8 @@ class _SmtpDelivery:
 
     Attributes:
         place: The server, as it is named in texts.
-        is_awaited: Whether sending the mail has begun, and the server has not responded to it.
+        is_awaited: Whether the server may have taken the mail: sending it has begun, and it was not refused.
+        delivered: The result once the server has taken the mail, whatever becomes of the connection; else None.
         smtp: The connection, once there is one.
 
     """
@@ -145,6 +148,7 @@ class _SmtpDelivery:
         self.smtp: smtplib.SMTP | None = None
         self.place = f"smtp://{f'[{host}]' if ':' in host else host}:{port}"
         self.is_awaited = False
+        self.delivered: Delivered | None = None
 
     def send(self, mail: bytes) -> Delivered:
         """Deliver a mail.
@@ -153,21 +157,8 @@ class _SmtpDelivery:
             DeliveryError: It was not taken for any recipient.
 
         """
-        password = read_secret(self._own["password_file"], "password_file") if self._own["password_file"] else ""
-        user = self._own["username"] or ""
-        self._redaction = Redaction([password, f"\0{user}\0{password}" if password else ""])
         try:
-            smtp = self._connected()
-            if password:
-                smtp.login(user, password)
-            refused = self._envelope(smtp)
-            self.is_awaited = True
-            code, response = smtp.data(mail)
-            self.is_awaited = False
-            if code != _TAKEN:
-                raise (RefusedMessageError if code >= _PERMANENT else DeliveryError)(self._said(code, response))
-            with suppress(smtplib.SMTPException, OSError):
-                smtp.quit()
+            return self._deliver(mail)
         except smtplib.SMTPResponseException as error:
             raise DeliveryError(self._said(error.smtp_code, error.smtp_error)) from None
         except smtplib.SMTPNotSupportedError:
@@ -181,8 +172,25 @@ class _SmtpDelivery:
         finally:
             if self.smtp is not None:
                 self.smtp.close()
+
+    def _deliver(self, mail: bytes) -> Delivered:
+        user = self._own["username"] or ""
+        password = read_secret(self._own["password_file"], "password_file") if self._own["password_file"] else ""
+        self._redaction = Redaction([password, f"\0{user}\0{password}" if password else ""])
+        smtp = self._connected()
+        if password:
+            smtp.login(user, password)
+        refused = self._envelope(smtp)
+        self.is_awaited = True
+        code, response = smtp.data(mail)
+        if code != _TAKEN:
+            self.is_awaited = False
+            raise (RefusedMessageError if code >= _PERMANENT else DeliveryError)(self._said(code, response))
         missing = f"; refused for {'; '.join(refused)}" if refused else ""
-        return Delivered(f"{code} {self._line(response)}{missing}")
+        self.delivered = Delivered(f"{code} {self._line(response)}{missing}")
+        with suppress(smtplib.SMTPException, OSError):
+            smtp.quit()
+        return self.delivered
 
     def shut_down(self) -> None:
         """End the connection, in whatever state it is."""

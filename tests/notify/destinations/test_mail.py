@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import smtplib
 import ssl
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +15,7 @@ from fleet_health.notify.destinations.mail import build, composed
 from fleet_health.notify.message import Kind
 from tests.rig.destinations import configured, made, message, over, secret
 from tests.rig.mail_server import PASSWORD, USER, MailServer, ScriptedServer
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,6 +218,19 @@ def test_N2_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, 
         error = failure(mail_to(server.port, timeout="1s"))
 
         assert str(error) == f"smtp://127.0.0.1:{server.port}: no response within 1 s"
+
+
+@pytest.mark.fault("N2", rig="a goodbye that hangs")
+def test_N2_a_mail_that_was_taken_stays_so_if_the_goodbye_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if nothing ends it: the mail must not be sent again."""
+    is_over = Event()
+    monkeypatch.setattr(smtplib.SMTP, "quit", lambda _: is_over.wait(PATIENCE_S))
+    with MailServer() as server:
+        delivered = mail_to(server.port, timeout="1s").send(message())
+        is_over.set()
+
+        assert delivered == Delivered("250 2.0.0 Ok: queued as 4F2A")
+        assert len(server.mails) == 1
 
 
 def test_a_name_that_does_not_resolve_is_said() -> None:
