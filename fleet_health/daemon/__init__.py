@@ -1,1 +1,1 @@
-"""The service as one process: its parts, and how they start, are reconfigured, report and stop."""
+"""The service as one process: how its parts start, reload, report and stop."""

@@ -1,4 +1,4 @@
-"""The composition root: which parts run, in which order they start and stop, and which of them know each other."""
+"""The composition root, which creates the parts of the service, connects them, and starts and stops them in order."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ _PATIENCE_WITHOUT_WATCHDOG = 30.0
 _log = structlog.get_logger("fleet_health.service")
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error: it ends a task group
+class _Stopped(Exception):  # noqa: N818 - it ends a task group, and is no error
     """The service was asked to stop."""
 
 
 class Daemon:
-    """The service, from its start to its end."""
+    """The service, from start to stop."""
 
     def __init__(self, load: Callable[[], Settings]) -> None:
-        """Load the configuration, now and at each reload, by calling `load`.
+        """Load the configuration by calling `load`, now and at each reload.
 
         Raises:
             ConfigError: The configuration cannot be used.
@@ -148,7 +148,7 @@ class Daemon:
             PublishedFiles("page", lambda: self._settings.page_directory, partial(page_files, documents)),
         )
         self._control = ControlSocket(Api(documents, silences, self._reloading.request))
-        # It has its own limits, so clients of the read-only listener never make those of the control socket wait.
+        # It has its own limits, so its clients never delay those of the control socket.
         self._listener = Listener(Api(documents, silences, self._reloading.request, SHARE))
 
     @property
@@ -157,11 +157,11 @@ class Daemon:
         return self._configuration.settings
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. If a part fails, end the service and raise what it raised.
+        """Serve until SIGTERM or SIGINT. If a part fails, stop the service and raise the error of that part.
 
         Raises:
             SinkTaken: The alert log belongs to another service.
-            RestartNeeded: The saved state could not be read at the start, and now it can.
+            RestartNeeded: The saved state could not be read at the start, but can be read now.
 
         """
         await self._claim_alert_log()
@@ -181,7 +181,7 @@ class Daemon:
             _log.info("stopping")
             self._delivery.publication.close()
             await asyncio.gather(self._control.close(), self._listener.close())
-            # All parts have ended, so nothing is written after this. What is still waiting is tried once more.
+            # All parts have stopped, so this is the last write. Notifications that still wait are tried once more.
             self._delivery.deliver((), state=last_state)
             try:
                 async with asyncio.timeout(_SETTLE_TIME):
@@ -210,7 +210,7 @@ class Daemon:
             asyncio.get_running_loop().remove_signal_handler(number)
 
     async def _start(self) -> None:
-        """Start every part. Evaluate last: the first evaluation must see everything that the sources hold."""
+        """Start every part; the evaluator last, because the first evaluation needs all that the sources contain."""
         await self._control.open(self._settings.control_path)
         self._listener.open(passed_sockets())
         start = self._tasks.create_task
@@ -237,7 +237,7 @@ class Daemon:
         start(catch_up(self._delivery, alert_log.undelivered))
 
     def _is_clock_confirmed(self, now: Instant) -> bool:
-        """Return whether a time server or root has confirmed the clock within the hour."""
+        """Return whether a time server or root confirmed the clock within the last hour."""
         confirmation = clock.confirmation_beside(self._settings.control_path)
         self._evaluator.clock_check.confirmation = confirmation
         return clock.is_synchronized(now) or clock.is_confirmed(now, confirmation)
@@ -249,7 +249,7 @@ class Daemon:
         except SinkTaken:
             raise
         except SinkUnavailable:
-            pass  # every tick reports it and tries again
+            pass  # every tick reports this and retries
 
     async def _restored_state(self) -> SavedState:
         """Read the saved state. If its disk hangs, start without it, and do not overwrite it."""
@@ -264,7 +264,7 @@ class Daemon:
             return SavedState()
 
     async def _end_when_state_is_readable(self) -> None:
-        """End the service when the disk of the saved state responds: systemd restarts it, and it restores the state."""
+        """Stop the service when the disk of the saved state responds, so that systemd restarts it with that state."""
         while not self._is_state_readable:
             with suppress(PathHangs):
                 await call_at(self._state_file.path, self._state_file.path.exists)
@@ -284,13 +284,13 @@ class Daemon:
             disproved=self._intake.disproved(now),
             notices=self._delivery.publication.notices,
         )
-        return await wrap(self._saving.due)(state, now, fleet)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(state, now, fleet)  # in a thread, because there may be many hosts
 
     async def _last_state(self) -> bytes | None:
-        """Return the state to save at the end, with everything that was read since the last tick.
+        """Return the state to save when the service stops, including all facts read since the last tick.
 
-        Return None if the state file must stay as it is: nothing was restored yet, or an evaluation is still running.
-        What that one has decided is not delivered, so it must not be saved as notified.
+        Return None if the state file must stay as it is, because nothing was restored yet or an evaluation is still
+        running. Its decisions will not be delivered, so they must not be saved as notified.
         """
         if not self._is_ready:
             return None

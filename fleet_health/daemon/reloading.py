@@ -1,4 +1,4 @@
-"""The reload: everything that can fail comes first, then all parts switch to the new settings in one step."""
+"""The reload. Every step that can fail comes first; then all parts switch to the new settings in one step."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _log = structlog.get_logger("fleet_health.service")
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a reload switches to in one step.
+    """The new values to which a reload switches in one step.
 
     Attributes:
         settings: The settings.
         rules: The rules of these settings.
-        log: The alert log; the same one if its path has not changed.
-        past: The past alerts in the new alert log; none if it is the same one.
-        sources: The sources; the new ones have been read to their end.
+        log: The alert log; the present one if its path has not changed.
+        past: The past alerts in a new alert log; empty if it is the present one.
+        sources: The sources. New ones have been read to their end.
 
     """
 
@@ -57,7 +57,7 @@ class Reloading:
     """Reloads the configuration when it is requested.
 
     Attributes:
-        problem: Why the latest reload was refused; empty if it was not.
+        problem: The reason why the latest reload was refused; empty if it was not refused.
 
     """
 
@@ -69,8 +69,8 @@ class Reloading:
         Args:
             parts: The parts that switch to the new settings.
             saving: Decides when the state is saved.
-            on_switched: Called after each switch, for parts of the service that are not among `parts`.
-            on_over: Called after each reload, also if the configuration was refused.
+            on_switched: Called after each switch, for parts that are not among `parts`.
+            on_over: Called after each reload, whether or not the configuration was refused.
 
         """
         self.problem = ""
@@ -81,11 +81,11 @@ class Reloading:
         self._requested = asyncio.Event()
 
     def request(self) -> None:
-        """Have the configuration reloaded. A request during a reload causes one more reload."""
+        """Request a reload. A request during a reload causes one more reload."""
         self._requested.set()
 
     async def run(self) -> NoReturn:
-        """Reload at each request, for ever."""
+        """Reload at each request, forever."""
         while True:
             await self._requested.wait()
             self._requested.clear()
@@ -122,7 +122,7 @@ class Reloading:
 
     @asynccontextmanager
     async def _prepared(self, settings: Settings) -> AsyncIterator[_Prepared]:
-        """Do every part of a reload that can fail or takes time. Call `_switch` within the context.
+        """Do all steps of a reload that can fail or take time. Call `_switch` within the context.
 
         Raises:
             ConfigError: The alert log cannot be used. Nothing has changed.
@@ -142,7 +142,7 @@ class Reloading:
             yield _Prepared(settings, rules, log, past, sources)
 
     async def _log_at(self, settings: Settings) -> AlertLog:
-        """Return the alert log of some settings: the present one if their path leads to the same file."""
+        """Return the alert log for some settings; the present one if their path leads to the same file."""
         path, present = settings.alerts_path, self._parts.delivery.log
         other = AlertLog(path, is_service=True, rotated=settings.alerts_rotated)
         if path == present.path:
@@ -154,7 +154,7 @@ class Reloading:
         return present if is_same else other
 
     def _switch(self, new: _Prepared) -> Callable[[], Awaitable[None]]:
-        """Switch to other settings: the point of no return. Nothing here waits, reads, writes or fails.
+        """Switch to the new settings. This is the point of no return: nothing here waits, reads, writes or fails.
 
         Return a function that closes the sources and the alert log that are no longer used.
         """
@@ -172,7 +172,7 @@ class Reloading:
         async def close_old() -> None:
             await close_sources()
             if old_log is not new.log:
-                with suppress(PathHangs):  # the end of the process releases its lock
+                with suppress(PathHangs):  # the lock is released when the process exits
                     await call_at(old_log.path, old_log.close)
 
         return close_old

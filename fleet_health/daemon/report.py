@@ -1,4 +1,4 @@
-"""The report to systemd: the status line of the service, and while it starts, that it makes progress."""
+"""Report the status line to systemd and, while the service starts, its progress."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Report:
     """Keeps STATUS= up to date."""
 
     def __init__(self, parts: Parts, problems: Callable[[], Sequence[str]]) -> None:
-        """Report on the parts of the service, and on its problems."""
+        """Report on `parts` and on the result of `problems`."""
         self._parts = parts
         self._problems = problems
         self._is_ready = False
         self._hosts_by_state: dict[str, int] = {}
         self._counted: tuple[Evaluation, Settings] | None = None
-        """The evaluation and the settings by which the hosts were counted; None before the first evaluation."""
+        """The evaluation and the settings for which hosts were counted; None before the first evaluation."""
 
     async def run(self) -> NoReturn:
-        """Report for ever. While starting, ask systemd for more time as long as there is progress."""
+        """Report forever. During the start, ask systemd for more time as long as there is progress."""
         read_before = -1
         while True:
             if self._is_ready:
@@ -54,11 +54,11 @@ class Report:
             await asyncio.sleep(_EVERY_S_STARTING)
 
     def send(self) -> None:
-        """Report the status now."""
+        """Send the status line now."""
         notify(f"STATUS={self._status()}")
 
     def send_ready(self) -> None:
-        """Report that the service is ready: it has started, or has finished a reload."""
+        """Report that the service is ready, after the start or a reload."""
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")
 
@@ -74,7 +74,7 @@ class Report:
         )
 
     def _count_hosts(self) -> dict[str, int]:
-        """Return how many hosts are in each state. Count once per evaluation: 10,000 hosts take 9 ms of the loop."""
+        """Return state -> number of hosts, counted once for each evaluation, because 10,000 hosts take 9 ms."""
         last, settings = self._parts.engine.last, self._parts.configuration.settings
         if self._counted is not None and self._counted[0] is last and self._counted[1] is settings:
             return self._hosts_by_state

@@ -1,1 +1,1 @@
-"""Files in directories that other users may write to, rotated files, and disks that hang."""
+"""Access to files despite other users, rotation, compression, and disks that hang."""

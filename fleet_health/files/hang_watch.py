@@ -1,12 +1,12 @@
-"""Ends commands that read a disk or network mount that hangs: the parent process notices it, reports it and exits.
+"""End commands that read a hanging disk or network mount: the parent process notices the hang, reports it and exits.
 
 A process that waits for a dead disk cannot end, not even by SIGKILL. So a command that reads files works in a child,
-and the parent touches none of the files. The child and each process that it forks record in shared memory which path
-they wait for, and since when. After the timeout the parent reports the path, kills the child and exits, even if the
-kernel cannot end the child yet.
+and the parent touches none of the files. The child, and each process that it forks, records in shared memory the path
+that it waits for and since when. After the timeout, the parent reports the path, kills the child and exits, even if the
+child cannot end yet.
 
-If the output is a pipe, the parent relays what the child prints: the reader of a pipe waits until all writers have
-closed it, and the child may be unable to.
+If the output is a pipe, the parent relays the output of the child, because the reader of a pipe waits until all writers
+have closed it, which a hanging child cannot do.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 30.0
-"""How long to wait for a path, in seconds. Only the user waits, and searching a journal takes time."""
+"""How long to wait for a path, in seconds. Searching a journal takes long, and only the user waits."""
 
 EXIT_HANGS = 2
-"""The exit status of a command that gave up: the same as for a source that cannot be read."""
+"""The exit status of a command that gave up, the same as for a source that cannot be read."""
 
-# Each process has a slot, by its pid: since when it has waited (monotonic clock, or 0), and for which path.
+# Each process has a slot for its pid, with the begin of its wait (monotonic clock, or 0) and the path.
 _SLOTS, _SLOT, _PATH = 64, 512, 500
 _SINCE, _LENGTH = struct.Struct("d"), struct.Struct("H")
 _LOOK_EVERY_S = 0.25
@@ -42,7 +42,7 @@ _board: mmap.mmap | None = None
 
 @contextmanager
 def touching(path: Path | None) -> Iterator[None]:
-    """Record, while the context lasts, that this process waits for a path. Do nothing without a path or a watcher."""
+    """Record that this process waits for a path while the context lasts. Do nothing without a path or a watcher."""
     if _board is None or path is None:
         yield
         return
@@ -61,7 +61,7 @@ def touching(path: Path | None) -> Iterator[None]:
 
 
 def note_progress() -> None:
-    """Record that the path responds, for code that touches it many times in one context."""
+    """Record that the path responded, in code that touches it many times in one context."""
     if _board is not None:
         _show_progress(os.getpid() % _SLOTS * _SLOT)
 
@@ -72,7 +72,7 @@ def _show_progress(slot: int) -> None:
 
 
 def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
-    """Fork; return None in the child, which does the work, and the child's exit status in the parent.
+    """Fork. Return None in the child, which does the work, and the exit status of the child in the parent.
 
     Args:
         limit_s: How long to wait for a response, in seconds, before giving up on the child.
@@ -94,14 +94,14 @@ def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
     for _, writing in pipes.values():
         os.close(writing)
     board, _board = _board, None
-    # Signals are passed on to the child. A terminal interrupts both processes by itself.
+    # Pass signals on to the child. A terminal interrupts both processes by itself.
     signal.signal(signal.SIGTERM, lambda number, _: os.kill(pid, number))
     signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else lambda number, _: os.kill(pid, number))
     return _watch(pid, {reading: fd for fd, (reading, _) in pipes.items()}, board, limit_s)
 
 
 def _watch(pid: int, relayed: dict[int, int], board: mmap.mmap, limit_s: float) -> int:
-    """Wait for a child, and relay its output; return its exit status, or `EXIT_HANGS` after giving up on it."""
+    """Wait for a child and relay its output. Return its exit status, or `EXIT_HANGS` after giving up on it."""
     ended = os.pidfd_open(pid)
     while True:
         ready, _, _ = select.select([ended, *relayed], [], [], _LOOK_EVERY_S)
@@ -116,13 +116,13 @@ def _watch(pid: int, relayed: dict[int, int], board: mmap.mmap, limit_s: float) 
         if path := _hanging(board, limit_s):
             os.kill(pid, signal.SIGKILL)
             print(  # noqa: T201
-                f"{path}: no response for {limit_s:g} s; see whether its disk or network mount hangs", file=sys.stderr
+                f"{path}: no response for {limit_s:g} s; check whether its disk or network mount hangs", file=sys.stderr
             )
             return EXIT_HANGS
 
 
 def _relay(reading: int, fd: int) -> bool:
-    """Relay the output that can be read now; return whether more may come."""
+    """Relay the output that can be read now. Return whether more may follow."""
     if data := os.read(reading, 1 << 16):
         try:
             while data:
@@ -136,7 +136,7 @@ def _relay(reading: int, fd: int) -> bool:
 
 
 def _hanging(board: mmap.mmap, limit_s: float) -> str:
-    """Return a path that has not responded for too long; empty if there is none."""
+    """Return a path that has not responded for `limit_s`; empty if there is none."""
     for slot in range(0, _SLOTS * _SLOT, _SLOT):
         (since,) = _SINCE.unpack_from(board, slot)
         if since and time.monotonic() - since > limit_s:

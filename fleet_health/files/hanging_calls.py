@@ -1,7 +1,7 @@
-"""Runs calls that touch a path in threads, with a timeout: the disk or network mount may hang.
+"""Run calls that touch a path in threads, with a timeout, because the disk or network mount may hang.
 
-A thread that waits for a dead disk cannot be stopped, not even by SIGKILL. So each path has at most one thread: while a
-call has not returned, no other call for the path begins. The process does not wait for these threads when it exits.
+A thread that waits for a dead disk cannot be stopped, not even by SIGKILL. So each path has at most one thread: no call
+for a path begins before the previous one has returned. The process does not wait for these threads when it exits.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT_S = 10.0
-"""The timeout of a call, in seconds: a disk that has to spin up, or a worn SD card, takes several."""
+"""The timeout of a call, in seconds. A disk that has to spin up, or a worn SD card, takes several."""
 
-# Sources are read every few seconds: creating a thread each time would be half the cost of a read.
+# Sources are read every few seconds, and creating a thread each time would be half the cost of a read.
 IDLE_S = 30.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _Calls: TypeAlias = "SimpleQueue[Callable[[], Callable[[], None]]]"
-"""The calls for one thread; each returns a function that delivers its result."""
+"""The calls for one thread. Each returns a function that delivers its result."""
 
 
 class DaemonThreads(Executor):
-    """Runs each call in its own thread, an idle or a new one, for as long as the call lasts.
+    """Runs each call in a thread of its own, an idle one or a new one.
 
-    The standard library's executors join their threads at exit, and limit their number: a few hanging calls would block
-    all others.
+    The executors of the standard library join their threads at exit and limit their number, so a few hanging calls
+    would block all others.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class DaemonThreads(Executor):
         os.register_at_fork(after_in_child=self._idle.clear)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin a call; its thread is idle again before the result is set."""
+        """Begin a call. Its thread is idle again before the result is set."""
         future: Future[T] = Future()
 
         def run() -> Callable[[], None]:
@@ -70,15 +70,15 @@ class DaemonThreads(Executor):
                 try:
                     self._idle.remove(calls)
                 except ValueError:
-                    continue  # a call for this thread is on its way
+                    continue  # another call was assigned to this thread meanwhile
                 return
             self._idle.append(calls)
             deliver()
-            del deliver  # else the result would be kept until the next call
+            del deliver  # it would keep the result until the next call
 
 
 DAEMON_THREADS = DaemonThreads()
-"""The executor for calls that may hang; exiting does not wait for its threads."""
+"""The executor for calls that may hang. The process does not wait for its threads at exit."""
 
 
 class _CallsOfPath:
@@ -101,28 +101,30 @@ class _CallsOfPath:
         return running.result()
 
     async def _wait_for(self, running: asyncio.Future[Any]) -> None:
-        # If a call is late already, a second caller does not wait again.
+        # A second caller does not wait again if the call is late already.
         left_s = self._late_at - asyncio.get_running_loop().time()
         if left_s > 0 or running.done():
             await asyncio.wait({running}, timeout=max(0.0, left_s))
         if not running.done():
-            raise PathHangs(f"{self._path}: no response for {LIMIT_S:g} s; see whether its disk or network mount hangs")
+            raise PathHangs(
+                f"{self._path}: no response for {LIMIT_S:g} s; check whether its disk or network mount hangs"
+            )
 
     def _end(self, running: asyncio.Future[Any]) -> None:
         self._running = None
         if not running.cancelled():
-            running.exception()  # retrieved, as no caller may wait any more; the next call will hit the same error
+            running.exception()  # retrieved, because no caller may be waiting; the next call gets the same error
 
 
 _by_path: WeakValueDictionary[Path, _CallsOfPath] = WeakValueDictionary()  # kept by their calls
 
 
 async def call_at(path: Path, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Call a function that touches a path, in a thread; return its result.
+    """Call a function that touches a path, in a thread, and return its result.
 
     Raises:
         PathHangs: This call, or an earlier one for the path, has not returned within `LIMIT_S` seconds. That call
-            continues, and no other begins until it has returned.
+            continues, and no other call for the path begins until it returns.
 
     """
     return await _by_path.setdefault(path, _CallsOfPath(path)).call(function, *args, **named)

@@ -1,4 +1,4 @@
-"""Waits for a lock that another process holds, with a timeout."""
+"""Wait for a lock that another process holds, with a timeout."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _TRY_EVERY_S = 0.05
 
 
 def wait_for_lock(take: Callable[[], bool], path: Path) -> None:
-    """Retry to take a lock until that succeeds.
+    """Retry taking a lock until it succeeds.
 
     Args:
-        take: Tries to take it; returns whether it is taken.
+        take: Tries to take the lock, and returns whether it succeeded.
         path: The file that is locked, for the message.
 
     Raises:
-        SinkUnavailable: Another process has kept it for `PATIENCE_S` seconds.
+        SinkUnavailable: Another process has held the lock for `PATIENCE_S` seconds.
 
     """
     patience_ends = time.monotonic() + PATIENCE_S
     while not take():
         if time.monotonic() > patience_ends:
             raise SinkUnavailable(
-                f"{path}: another process has kept it locked for {PATIENCE_S:g} s; `lslocks` may show which"
+                f"{path}: another process has held its lock for {PATIENCE_S:g} s; `lslocks` may show which process"
             )
         time.sleep(_TRY_EVERY_S)

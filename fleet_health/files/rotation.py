@@ -1,8 +1,8 @@
-"""Finds the files that a log has been rotated to. A reader that starts just after a rotation must read them as well.
+"""Find the files that a log was rotated to, because a reader that starts just after a rotation needs them as well.
 
-Recognised are the names of logrotate with any of its options, of the rotating handlers of common logging libraries, and
+It recognises the names of logrotate with any of its options, of the rotating handlers of common logging libraries, and
 names chosen by hand: a number, a date or `old` after the name or before its suffix, optionally followed by one more
-suffix and one for compression. Files with other names, or in other directories, are found by globs.
+suffix and one for compression. Globs find files with other names or in other directories.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ _is_tag = re.compile(
     r"(?:\.(?!(?:lock|tmp|swp|part|partial|md5|sha\d*|sig|asc)\Z)[A-Za-z]\w{0,9})?",
     re.ASCII,
 ).fullmatch
-# logrotate's `extension`: `index.1.jsonl`. After a hyphen only a date: `index-2.jsonl` may be another index.
+# logrotate's `extension`: `index.1.jsonl`. Only a date may follow a hyphen, because `index-2.jsonl` may be another
+# index.
 _is_inner_tag = re.compile(r"\.\d{1,4}|[._-](?=(?:\D*\d){6})\d[\dTZ:_.+-]*", re.ASCII).fullmatch
 
 
 def is_rotated_name(name: str, other: str) -> bool:
-    """Return whether a file called `name` may be called `other` after a rotation."""
+    """Return whether a file named `name` may have the name `other` after a rotation."""
     plain = without_compression(other)
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
     if plain == name:
@@ -46,7 +47,7 @@ def is_rotated_name(name: str, other: str) -> bool:
 
 
 def without_compression(name: str) -> str:
-    """Return the name that a file had before it was compressed."""
+    """Return the name of a file before it was compressed."""
     return next((name.removesuffix(end) for end in COMPRESSED_SUFFIXES if name.endswith(end)), name)
 
 
@@ -56,10 +57,10 @@ def matching(globs: Sequence[str], directory: Path) -> set[Path]:
 
 
 def rotated_files(path: Path, globs: Sequence[str], since: Instant) -> list[Path]:
-    """Return the files that `path` was rotated to and that were written to at or after `since`; latest last.
+    """Return the files that `path` was rotated to and that were written at or after `since`; latest last.
 
     They are in the directory of the path or of its link target, or match one of the globs. A directory that may not be
-    listed has none. A compressed file is left out while its uncompressed original exists.
+    listed is skipped, and so is a compressed file while its uncompressed original exists.
 
     Args:
         path: The path of the file that is rotated.
@@ -84,7 +85,7 @@ def rotated_files(path: Path, globs: Sequence[str], since: Instant) -> list[Path
 
 
 def _beside(path: Path, name: str) -> Iterator[Path]:
-    """Yield the files in the directory of `path` that a file called `name` may have been rotated to."""
+    """Yield the files in the directory of `path` that a file named `name` may have been rotated to."""
     with suppress(OSError):
         for other in os.listdir(path.parent):  # noqa: PTH208 - a directory may hold many thousands
             if is_rotated_name(name, other):
@@ -92,7 +93,7 @@ def _beside(path: Path, name: str) -> Iterator[Path]:
 
 
 def _untagged(name: str) -> str:
-    """Return a name without its date or number, for link targets that have one in their names."""
+    """Return a name without its date or number, which the name of a link target may have."""
     stem, suffix = PurePath(name).stem, PurePath(name).suffix
     for at, character in enumerate(stem):
         if character in "._-" and _is_inner_tag(stem[at:]):

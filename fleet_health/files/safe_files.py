@@ -1,12 +1,12 @@
-"""Opens, creates and replaces files in directories that other users may be able to change.
+"""Open, create and replace files in directories that other users may be able to change.
 
-A path is walked directory by directory, each opened relative to the one before it (openat(2)). A symbolic link among
-the directories is followed only if nobody but root and this user can have put it there; the last component is never
-followed. A file that is opened is a regular one, has one name, and belongs to this user, to root, or to the owner of
-its directory. Root writes only its own files, and creates none in a directory of another user (but for
-`replace_file` with `is_for_caller`): see `fleet_health.cli.privileges` for what commands of root do instead.
+A path is walked directory by directory, each opened relative to its parent (openat(2)). A symbolic link among the
+directories is followed only if only root or this user can have created it; a link as the last component is never
+followed. A file must be a regular file with a single name, and belong to this user, to root, or to the owner of its
+directory. Root writes only its own files, and creates none in a directory of another user (except by `replace_file`
+with `is_for_caller`); `fleet_health.cli.privileges` has what commands of root do instead.
 
-Not for the receiver's index: that is only read, and its path may be a link that is swapped.
+This is not for the receiver's index, which is only read and whose path may be a link that is swapped.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-# As many as the kernel follows (path_resolution(7)).
+# The limit of the kernel (path_resolution(7)).
 _LINK_LIMIT = 40
 # How often to retry if a file is replaced between stat and open.
 _TRIES = 10
 _WALK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO must not block, nor a terminal become our controlling terminal.
+# A FIFO must not block, and a terminal must not become the controlling terminal.
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _WRITING = os.O_WRONLY | os.O_RDWR
 
-_EXCHANGED = "expected a file that stays in its place, found another one at each look"
+_EXCHANGED = "expected a file that stays in place, found another one at each try"
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -46,22 +46,22 @@ _KINDS = {
 
 
 class UnsafePathError(OSError):
-    """A path is not of the kind that it must be. `strerror` names what was expected, what was found, and what to do."""
+    """A path is not of the required kind. `strerror` names the expected kind, the actual kind, and a remedy."""
 
     def __init__(self, path: Path | str, expected: str) -> None:
         super().__init__(errno.ELOOP, expected, str(path))
 
 
 class SafeDirectory:
-    """An open directory, reached without following a link that a stranger could have made.
+    """An open directory, reached without following links that other users can have created.
 
     Raises:
-        OSError: In every method; `filename` is the whole path, and `UnsafePathError` says what is odd about it.
+        OSError: In every method. `filename` is the whole path; an `UnsafePathError` says what is wrong with it.
 
     """
 
     def __init__(self, path: Path, *, create_mode: int | None = None) -> None:
-        """Open a directory. With `create_mode`, create it and its parents with this mode if they are missing."""
+        """Open a directory. With `create_mode`, first create it and its parents with this mode if they are missing."""
         self.path = path
         try:
             self.fd = _walk(path)
@@ -89,12 +89,12 @@ class SafeDirectory:
 
     @property
     def owner(self) -> tuple[int, int]:
-        """The user and group ids that it belongs to."""
+        """The ids of the user and the group of the directory."""
         return self._state.st_uid, self._state.st_gid
 
     @property
     def is_shared(self) -> bool:
-        """True if others than its owner may write to it, by mode or by access control list (the group bits)."""
+        """Whether users other than its owner may write to it, by mode or by access control list (the group bits)."""
         return bool(self._state.st_mode & 0o022)
 
     def refuse_root_elsewhere(self) -> None:
@@ -103,16 +103,16 @@ class SafeDirectory:
             user = user_name(self._state.st_uid)
             raise UnsafePathError(
                 self.path,
-                f"expected a directory of root, found one of user {user}, in which root writes nothing;"
+                f"expected a directory of root, found one of user {user}, where root does not write;"
                 f" run this as {user}",
             )
 
     def open_file(self, name: str, flags: int, *, create_mode: int | None = None, is_ours_alone: bool = False) -> int:
-        """Open a file; return its descriptor.
+        """Open a file and return its descriptor.
 
         Args:
             name: Its name, without a slash.
-            flags: As of open(2); O_CREAT and O_TRUNC are not among them.
+            flags: The flags of open(2), without O_CREAT and O_TRUNC.
             create_mode: The mode to create it with if it is missing; None if it must exist.
             is_ours_alone: Whether the file must belong to this user.
 
@@ -124,7 +124,7 @@ class SafeDirectory:
         for _ in range(_TRIES):
             try:
                 with _named(path):
-                    # Before opening it: opening a device can have side effects.
+                    # Checked before it is opened, because opening a device can have side effects.
                     _refuse_odd(path, os.stat(name, dir_fd=self.fd, follow_symlinks=False), owners)
                     fd = os.open(name, flags | _OPEN, dir_fd=self.fd)
             except FileNotFoundError:
@@ -135,7 +135,7 @@ class SafeDirectory:
                 continue
             try:
                 state = os.fstat(fd)
-                if state.st_nlink:  # else it has just been removed or replaced
+                if state.st_nlink:  # without a name, it has just been removed or replaced
                     _refuse_odd(path, state, owners)
                     os.set_blocking(fd, True)
                     return fd
@@ -146,28 +146,28 @@ class SafeDirectory:
         raise UnsafePathError(path, _EXCHANGED)
 
     def read_file(self, name: str, limit: int) -> bytes:
-        """Return the content of a file; raise UnsafePathError if it has more than `limit` bytes."""
+        """Return the content of a file. Raise UnsafePathError if it has more than `limit` bytes."""
         with os.fdopen(self.open_file(name, os.O_RDONLY), "rb") as file:
             with _named(self.path / name):
                 content = file.read(limit + 1)
             if len(content) > limit:
                 raise UnsafePathError(
-                    self.path / name, f"expected a file of up to {limit} bytes, found a larger one; move it away"
+                    self.path / name, f"expected a file of at most {limit} bytes, found a larger one; move it away"
                 )
             return content
 
     def replace_file(
         self, name: str, content: bytes, mode: int, *, temporary: str, is_for_caller: bool = False
     ) -> None:
-        """Create a file atomically in place of anything but a directory. A link is replaced, not followed.
+        """Create a file atomically, in place of anything but a directory. A link is replaced, not followed.
 
         Args:
             name: The name.
             content: The content of the file.
             mode: Its mode.
-            temporary: The name of the file until it is complete; anything else of that name is removed.
-            is_for_caller: Whether the file is for the caller to keep: then the umask applies to its mode, and root may
-                create it in a directory of another user.
+            temporary: The name of the file until it is complete. Another file with that name is removed.
+            is_for_caller: Whether the user of a command gets the file. If so, the umask applies to its mode, and root
+                may create it in a directory of another user.
 
         """
         if not is_for_caller:
@@ -191,17 +191,17 @@ class SafeDirectory:
             raise
 
     def rename(self, old: str, new: str) -> None:
-        """Rename a file or link; replace anything that had the new name."""
+        """Rename a file or link, replacing any file with the new name."""
         with _named(self.path / old):
             os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a link."""
+        """Remove a file or a link."""
         with _named(self.path / name):
             os.unlink(name, dir_fd=self.fd)
 
     def sync(self) -> None:
-        """Sync the directory, so that its names survive a crash. Do nothing if the directory may not be read."""
+        """Sync the directory, so that its names survive a crash. Do nothing if it may not be read."""
         with suppress(PermissionError), _named(self.path):
             fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
             try:
@@ -219,7 +219,7 @@ class SafeDirectory:
                 os.close(fd)
 
     def state(self, name: str) -> os.stat_result:
-        """Return the state of the entry with a name; for a link, that of the link itself."""
+        """Return the state of an entry; for a link, of the link itself."""
         with _named(self.path / name):
             return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
@@ -228,10 +228,11 @@ class SafeDirectory:
 
 
 def led_astray(path: Path, opened: os.stat_result) -> str:
-    """Return how another user may have led root to a file that is not theirs; empty if nobody has.
+    """Return how another user may have led root to a file that is not theirs; empty if no user has.
 
-    `opened` is the state of the file that was opened at the path. For files that may be links and parts of which may be
-    shown. Always empty for a process that does not run as root: it can read only what its user can.
+    `opened` is the state of the file that was opened at the path. Use this for files that may be links and whose
+    content may be shown. The result is always empty for a process that does not run as root, because it can read only
+    what its user can.
     """
     if os.geteuid() != 0:
         return ""
@@ -248,8 +249,8 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
         is_roots = owner == 0 and not is_shared
         if not (is_link and is_roots and found.st_uid == 0):
             break
-        path = path.parent / target  # root's own link; its target may be another one
-    # The file at the path now need not be the one that was opened.
+        path = path.parent / target  # a link of root; its target may be another link
+    # The file at the path may have been exchanged since it was opened.
     if not is_link and not os.path.samestat(found, opened):
         return _EXCHANGED
     culprit = found.st_uid if is_link else owner
@@ -262,7 +263,7 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
 def link_target(path: Path) -> Path | None:
     """Return the final target of the link at a path, even if it does not exist; None if the path is not a link.
 
-    Root follows another user's link only to directories of that user, and gets None otherwise.
+    Root follows the link of another user only to directories of that user, and gets None otherwise.
     """
     if not path.is_symlink():
         return None
@@ -287,20 +288,20 @@ def link_target(path: Path) -> Path | None:
 
 
 def place_of(error: OSError, path: Path) -> str:
-    """Return the path to name in a message: the one at fault, but `path` itself for ordinary errors of its parents."""
+    """Return the path to name in a message: the path at fault, or `path` itself for ordinary errors of its parents."""
     found = Path(error.filename or path)
     return str(path if found in path.parents and not isinstance(error, UnsafePathError) else found)
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user; without a name, the number."""
+    """Return the name of a user; the number if there is no name."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)
 
 
 def _walk(path: Path) -> int:
-    """Open the directory at a path; return its descriptor."""
+    """Open the directory at a path and return its descriptor."""
     here = Path("/" if path.is_absolute() else ".")
     # With O_PATH the directory need not be readable.
     fd = os.open(here, _WALK & ~os.O_NOFOLLOW)
@@ -335,12 +336,12 @@ def _names(path: Path) -> list[str]:
 
 
 def _trusted_target(fd: int, here: Path, name: str) -> Path:
-    """Return the target of a link in an open directory, if only root or this user can have created it."""
+    """Return the target of a link in an open directory. Raise if a user besides root or this one may have made it."""
     link, directory = os.stat(name, dir_fd=fd, follow_symlinks=False), os.fstat(fd)
     if not stat.S_ISLNK(link.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     trusted = {0, os.geteuid()}
-    # An access control list that lets others write shows in the group bits, which are its mask (acl(5)).
+    # If an access control list allows others to write, the group bits show it, because they are its mask (acl(5)).
     if link.st_uid not in trusted or directory.st_uid not in trusted or directory.st_mode & 0o022:
         culprit = directory.st_uid if link.st_uid in trusted else link.st_uid
         raise UnsafePathError(
@@ -359,7 +360,7 @@ def _refuse_odd(path: Path, state: os.stat_result, owners: set[int]) -> None:
         raise UnsafePathError(
             path,
             f"expected a file with one name, found one with {state.st_nlink} (hard links); move it away,"
-            " or copy it and put the copy in its place",
+            " or replace it by a copy",
         )
     if state.st_uid not in owners:
         expected = " or ".join(sorted(map(user_name, owners)))
@@ -372,7 +373,7 @@ def _refuse_odd(path: Path, state: os.stat_result, owners: set[int]) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Put the whole path into errors of calls that know only its last component."""
+    """Put the whole path into errors of calls that were given only its last component."""
     try:
         yield
     except UnsafePathError:

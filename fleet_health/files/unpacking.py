@@ -1,8 +1,7 @@
-"""Reads compressed files from the start, in pieces, with limits on memory and on the uncompressed size.
+"""Read compressed files from the start, in pieces, with limits on memory and on the uncompressed size.
 
-gzip and bzip2 are read by Python's library; for xz and zstd, the program of that name reads the open file and writes to
-a pipe. Nothing is written to a disk. Other compression formats are recognised, so that such files are not read as
-lines.
+Python's library reads gzip and bzip2. For xz and zstd, the program of that name reads the open file and writes to a
+pipe. Nothing is written to disk. Other compression formats are recognised, so that such files are not read as lines.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ _NOT_READ = {
     b"\x89LZO": "lzop",
 }
 _MAGIC = _READ | _NOT_READ
-# Enough for what `xz -9` and `zstd --ultra -22` write.
+# Enough for files from `xz -9` and `zstd --ultra -22`.
 _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "xz": ("--decompress", "--stdout", "--quiet", "--memlimit-decompress=128MiB"),
     "zstd": ("--decompress", "--stdout", "--quiet", "--memory=128MB"),
 }
-# Rows compress to a tenth or a thirtieth. A file with a higher ratio is not a log but a decompression bomb.
+# Rows compress to a tenth or a thirtieth of their size. A much higher ratio means a decompression bomb.
 _MOST_TIMES = 200
 _ALWAYS_ALLOWED = 256 << 20
 _PIECE = 1 << 20
 
 
 class UnpackingError(OSError):
-    """A compressed file cannot be read to its end; `strerror` says why."""
+    """A compressed file cannot be read to its end. `strerror` is the reason."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(0, reason)
@@ -54,7 +53,7 @@ def packing_of(fd: int) -> str:
 
 
 class Unpacked:
-    """The content of an open compressed file, for reading forwards. The caller keeps and closes the file."""
+    """The content of an open compressed file, to be read forwards. The caller keeps the file and closes it."""
 
     def __init__(self, fd: int, packing: str) -> None:
         self._fd = fd
@@ -69,7 +68,7 @@ class Unpacked:
         """Return `count` bytes from an offset, fewer only at the end. Going back decompresses from the start again.
 
         Raises:
-            UnpackingError: The content cannot be had so far.
+            UnpackingError: The content cannot be decompressed up to there.
 
         """
         if offset < self._begin:
@@ -85,10 +84,10 @@ class Unpacked:
         return self._buffer[:count]
 
     def lines(self, limit: int) -> Iterator[bytes]:
-        """Yield each line without its newline; of a line longer than the limit, only the end.
+        """Yield each line without its newline. Only the end of a line longer than `limit` is yielded.
 
         Raises:
-            UnpackingError: The content cannot be had so far.
+            UnpackingError: The content cannot be decompressed up to there.
 
         """
         offset, carried = 0, b""
@@ -101,7 +100,7 @@ class Unpacked:
             yield carried
 
     def close(self) -> None:
-        """Free everything but the file. The next read starts at its beginning."""
+        """Free all resources except the file. The next read starts at its beginning."""
         if self._program is not None:
             self._program.kill()
         if self._stream is not None:
@@ -114,17 +113,17 @@ class Unpacked:
         self._buffer, self._begin = b"", 0
 
     def _read(self, count: int) -> bytes:
-        """Return the next bytes, at most a number of them; empty at the end of an undamaged file."""
+        """Return the next bytes, at most `count`; empty at the end of an undamaged file."""
         try:
             data = self._opened().read(count)
         except UnpackingError:
             raise
         except (EOFError, OSError, zlib.error) as error:
-            raise UnpackingError(f"damaged or not complete: {error}") from error
+            raise UnpackingError(f"damaged or incomplete: {error}") from error
         if not data and self._program is not None and self._program.wait():
-            raise UnpackingError(f"damaged or not complete, or {self._packing} needs more than 128 MiB to read it")
+            raise UnpackingError(f"damaged or incomplete, or {self._packing} needs more than 128 MiB to read it")
         if self._begin + len(self._buffer) + len(data) > self._limit:
-            raise UnpackingError(f"holds more than {self._limit >> 20} MiB, out of all proportion to its size")
+            raise UnpackingError(f"contains more than {self._limit >> 20} MiB, too much for its compressed size")
         return data
 
     def _opened(self) -> IO[bytes]:
@@ -150,5 +149,5 @@ class Unpacked:
             [program, *_PROGRAMS[packing]], stdin=self._fd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
         if self._program.stdout is None:
-            raise UnpackingError(f"{packing} gives no output")
+            raise UnpackingError(f"{packing} produced no output")
         return self._program.stdout

@@ -1,1 +1,1 @@
-"""Where alerts and state are written. Nothing here decides whether there is something to write."""
+"""Write alerts, silences and the state to files and to the journal. Other packages decide what is written."""

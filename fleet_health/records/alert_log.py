@@ -1,8 +1,8 @@
-"""`alerts.jsonl`: the record of every alert, which also shows which alerts were sent.
+"""`alerts.jsonl`, the record of every alert, which decides whether an alert was sent.
 
-An alert counts as sent exactly if its row was synced to this file. Whether an alert is due is decided by the file's
-content, under its lock: two writers (a service, and a check by hand) never write the same alert twice, and a process
-killed at any instant leaves nothing to repair except perhaps an unfinished last line.
+An alert counts as sent if and only if its row was synced to this file. The content of the file decides, under its lock,
+whether a row is new. So two writers, such as a service and a `check`, never write the same alert twice, and a process
+that is killed leaves nothing to repair except perhaps an unfinished last line.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ T = TypeVar("T")
 
 _MODE = 0o644
 
-# A row has a few kilobytes; a longer line is not a row.
+# A row has a few kilobytes, so a longer line is not a row.
 _ROW_LIMIT = 1 << 20
-# How much of a file to read back at most: 10,000 hosts write less in a day. A file with a hole of gigabytes, or without
-# rows, must not delay the next alert by a search of all of it.
+# How much of a file is read back; 10,000 hosts write less in a day. Searching gigabytes of a hole, or of other content,
+# would delay the next alert.
 _READ_BACK_LIMIT = 64 << 20
 
 _log = structlog.get_logger("fleet_health.records")
@@ -47,7 +47,7 @@ _log = structlog.get_logger("fleet_health.records")
 
 @dataclass(frozen=True, slots=True)
 class _Untrusted:
-    """The state of the file after a write that could not be synced, and its size before that write."""
+    """The state of the file after a write that could not be synced, and its size before the write."""
 
     state: os.stat_result
     size_before: int
@@ -56,15 +56,15 @@ class _Untrusted:
 class AlertLog:
     """The alert log at a path. Each batch is written to the file at the path by then, so the log may be rotated.
 
-    Every writer locks it for each batch; the service that owns it locks it for its lifetime as well: see `LogLock`.
+    Every writer locks it for each batch. The service that owns it also locks it for its lifetime; see `LogLock`.
     """
 
     def __init__(self, path: Path, *, is_service: bool = False, rotated: Sequence[str] = ()) -> None:
-        """Take a path; the file need not exist yet.
+        """Take a path, whose file need not exist yet.
 
         Args:
-            path: Where the log is.
-            is_service: Whether to own the log, from the first write or `probe` on.
+            path: The path of the log.
+            is_service: Whether to own the log from the first write or `probe` on.
             rotated: Globs of further rotated files with unusual names, relative to the log's directory.
 
         """
@@ -75,8 +75,8 @@ class AlertLog:
         self._untrusted: _Untrusted | None = None
         self._skipped: set[Path] = set()
 
-    def given(self, now: Instant) -> list[tuple[str, Instant]]:
-        """Return the dedup key and instant of each recent alert, at least from the UTC hour of `now` on.
+    def recent_keys(self, now: Instant) -> list[tuple[str, Instant]]:
+        """Return the dedup key and the instant of each recent alert, at least from the UTC hour of `now` on.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -85,7 +85,7 @@ class AlertLog:
         return self._read_back(now - now % HOUR_US, parse_alert_row)
 
     def notified_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
-        """Return the notifications since an instant: host, symptom and status of each row, with its instant.
+        """Return host, symptom and status of each row since an instant, with its instant.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -112,7 +112,8 @@ class AlertLog:
                     directory = stack.enter_context(SafeDirectory(self.path.parent))
                 except FileNotFoundError:
                     return []
-                # The file at the path is opened before the rotated ones are listed: it may be rotated at any moment.
+                # The file at the path is opened before the rotated files are listed, because it may be rotated
+                # meanwhile.
                 files: list[tuple[Path, BinaryIO]] = []
                 with suppress(FileNotFoundError):
                     current = os.fdopen(directory.open_file(self.path.name, os.O_RDONLY), "rb")
@@ -134,9 +135,9 @@ class AlertLog:
             raise unavailable(self.path, error) from error
 
     def _rotated(self, directory: SafeDirectory, since: Instant) -> Iterator[tuple[Path, BinaryIO]]:
-        """Open the rotated files that were written to at or after `since`, latest last.
+        """Yield the open rotated files that were written at or after `since`, latest last.
 
-        A file that cannot be read must not stop an alert: it is logged once, and skipped.
+        A file that cannot be read is logged once and skipped, because it must not prevent an alert.
         """
         written_at: dict[Path, Instant] = {}
         for path in self._rotated_paths(directory):
@@ -161,14 +162,14 @@ class AlertLog:
                     self._skip(path, error)
                     continue
                 if packing and not _is_packed_name(path.name):
-                    self._skip(path, f"expected rows of JSON, found a {packing} file; give it the suffix of one")
+                    self._skip(path, f"expected rows of JSON, found a {packing} file; give it the suffix of {packing}")
                     continue
                 stack.pop_all()
                 yield path, file
 
     def _rotated_paths(self, directory: SafeDirectory) -> set[Path]:
         paths: set[Path] = set()
-        with suppress(OSError):  # a directory may let us open a file in it, and not list it
+        with suppress(OSError):  # the directory may permit opening files but not listing them
             paths.update(directory.path / name for name in directory.names() if is_rotated_name(self.path.name, name))
         return paths | (matching(self.rotated, self.path.parent) - {self.path})
 
@@ -179,13 +180,13 @@ class AlertLog:
             _log.warning("rotated alert log skipped", file=str(path), reason=text)
 
     def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
-        """Write the alerts of one evaluation that the log does not contain yet, with one write and one sync.
+        """Append the alerts that the log does not contain yet, with one write and one sync.
 
-        The log contains an alert if it has one of the same key in this UTC hour, later than the incident's last
-        resolution.
+        The log contains an alert if it has a row with the same key in this UTC hour, later than the last resolution of
+        the incident.
 
         Returns:
-            The alerts that were written.
+            The alerts that were appended.
 
         Raises:
             SinkUnavailable: No alert was written.
@@ -196,12 +197,12 @@ class AlertLog:
         hour = utc_hour(alerts[0].detected_at)
         try:
             with self._opened() as (directory, fd):
-                rows = sorted(self.given(alerts[0].detected_at), key=lambda row: row[1])
-                given = {key: at for key, at in rows if utc_hour(at) == hour}
-                due = [alert for alert in alerts if not _is_given(alert, given)]
+                rows = sorted(self.recent_keys(alerts[0].detected_at), key=lambda row: row[1])
+                recorded = {key: at for key, at in rows if utc_hour(at) == hour}
+                due = [alert for alert in alerts if not _is_recorded(alert, recorded)]
                 if due:
                     if os.fstat(fd).st_size == 0:
-                        # Before the rows are written: once they are, a failed sync would not be retried.
+                        # Before the rows are written, because a failed sync would not be retried once they are.
                         directory.sync()
                     self._write(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
         except OSError as error:
@@ -237,10 +238,10 @@ class AlertLog:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Hold the lock for sending missing alerts to the journal while the context lasts.
+        """Hold the lock for sending missing alerts to the journal during the context.
 
         Raises:
-            SinkUnavailable: Another process keeps the lock.
+            SinkUnavailable: Another process holds the lock.
 
         """
         with ExitStack() as stack:
@@ -252,7 +253,7 @@ class AlertLog:
             yield
 
     def place(self) -> tuple[int, int, str]:
-        """Return what identifies the log whatever its path: its directory's device and inode, and its name.
+        """Return the identity of the log: device and inode of its directory, and its name.
 
         Raises:
             SinkUnavailable: The directory cannot be opened.
@@ -267,21 +268,21 @@ class AlertLog:
 
     @property
     def lock_path(self) -> Path:
-        """Where its lock file is."""
+        """The path of its lock file."""
         return self._lock.path
 
     def close(self) -> None:
-        """Release the lock of the log, so that another service can own it."""
+        """Release the log, so that another service can own it."""
         self._lock.disown()
 
     def _write(self, fd: int, data: bytes) -> None:
-        """Write all of `data` at the end and sync it, or leave the file as it was."""
+        """Append all of `data` and sync it, or leave the file as it was."""
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) not in (b"\n", b""):  # b"" if the file has just been truncated
-            data = b"\n" + data  # a writer was stopped in the middle of a line
+            data = b"\n" + data  # a writer was killed in the middle of a line
         try:
             if os.write(fd, data) < len(data):
-                raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is an error like the others
+                raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is handled like other errors
             os.fsync(fd)
         except OSError:
             self._untrusted = _Untrusted(os.fstat(fd), size)
@@ -289,9 +290,9 @@ class AlertLog:
             raise
 
     def _take_back(self, fd: int) -> None:
-        """Cut off rows that could not be synced: they could be read, but may never reach the disk.
+        """Cut off rows that could not be synced, because they may never reach the disk although they can be read.
 
-        If that fails as well, it is retried before the file is used again.
+        If this fails as well, it is retried before the file is used again.
         """
         if self._untrusted is not None:
             written, state = self._untrusted.state, os.fstat(fd)
@@ -301,7 +302,7 @@ class AlertLog:
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[SafeDirectory, int]]:
-        """Open the directory and the log, created if it is missing, and hold the lock of a batch."""
+        """Open the directory and the log, create the log if it is missing, and hold the lock of a batch."""
         with SafeDirectory(self.path.parent) as directory, self._lock.held(directory, BATCH) as lock:
             if self._is_service:
                 self._lock.own(directory, lock)
@@ -313,9 +314,9 @@ class AlertLog:
                 os.close(fd)
 
 
-def _is_given(alert: Alert | Notice, given: Mapping[str, Instant]) -> bool:
-    """Return whether an alert was written in this hour, given the hour's latest alert of each key."""
-    at = given.get(alert.dedup_key)
+def _is_recorded(alert: Alert | Notice, recorded: Mapping[str, Instant]) -> bool:
+    """Return whether an alert was written in its UTC hour, given dedup key -> latest alert in that hour."""
+    at = recorded.get(alert.dedup_key)
     after = alert.after if isinstance(alert, Alert) else None
     return at is not None and (after is None or at > after)
 
@@ -326,7 +327,7 @@ def _is_packed_name(name: str) -> bool:
 
 @contextmanager
 def _directory_of(path: Path, directory: SafeDirectory) -> Iterator[SafeDirectory]:
-    """Open the directory of a path, or use `directory` if it is that one."""
+    """Yield the open directory of a path; `directory` if it is the same."""
     if path.parent == directory.path:
         yield directory
         return
@@ -352,7 +353,7 @@ def _rows(
 ) -> Iterator[tuple[T, Instant]]:
     """Yield the rows in the last 64 MiB of an open file, from about `since` on.
 
-    Other lines are skipped: they must never stop an alert.
+    Other lines are skipped, because they must not prevent an alert.
     """
 
     def time_of(line: bytes) -> Instant | None:

@@ -1,4 +1,4 @@
-"""Replaces a small file atomically: a reader finds the old or the new one, even if we are killed meanwhile."""
+"""Replace a small file atomically: readers find the old or the new content, even if the process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FILE_MODE = 0o640
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replace a file by one with new content; create its directory if it is missing.
+    """Replace the content of a file. Create the file and its directory if they are missing.
 
     Raises:
-        SinkUnavailable: The old file is still in place.
+        SinkUnavailable: The file could not be replaced; the old one is still in place.
 
     """
     try:
@@ -29,5 +29,5 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def unavailable(path: Path, error: OSError) -> SinkUnavailable:
-    """Return the error for a file from that of a system call; it names the path that caused it."""
+    """Return the error for a file from the error of a system call. It names the path at fault."""
     return SinkUnavailable(f"{place_of(error, path)}: {error.strerror or error}")

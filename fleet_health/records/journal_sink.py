@@ -1,4 +1,4 @@
-"""Sends alerts as journal entries without waiting for journald: entries that it does not accept yet are queued."""
+"""Send alerts as journal entries without waiting for journald. Entries that it does not accept yet are queued."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 MESSAGE_IDS = {spec.symptom: spec.message_id for spec in DETECTORS} | {
     flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
 }
-"""Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""
+"""Symptom -> the MESSAGE_ID of its entries, which the message catalog explains."""
 
 NOTICE_IDS = {
     RESOLVED: "a832a5da81944bc29265404e94de324d",
     LOST: "19ae7e523f334981a90f5b0faee14960",
 }
-"""Status -> the MESSAGE_ID of a notice."""
+"""Status of a notice -> the MESSAGE_ID of its entries."""
 
 MARK = "FLEET_MARK"
-"""The field of an entry that is sent only to be looked up in the journal."""
+"""The field of an entry that only marks a position in the journal."""
 
 _WARNING, _NOTICE, _INFO = "4", "5", "6"
 _QUEUE_LIMIT = 20_000
@@ -45,22 +45,22 @@ class JournalSink:
     def __init__(self, path: str = SOCKET) -> None:
         self._socket = JournalSocket(path)
         self.outcomes: Counter[str] = Counter()
-        """Outcome (`delivered`, `failed`, `dropped`) -> the number of alerts and notices with it."""
-        self._queue: deque[tuple[bytes, int]] = deque()  # each datagram, and the number of alerts in it
+        """Outcome (`delivered`, `failed`, `dropped`) -> number of alerts and notices."""
+        self._queue: deque[tuple[bytes, int]] = deque()  # datagrams, each with its number of alerts
         self._is_absence_said = False
 
     @property
     def has_pending(self) -> bool:
-        """True while entries wait for journald."""
+        """Whether entries wait for journald."""
         return bool(self._queue)
 
     @property
     def fd(self) -> int | None:
-        """A descriptor that becomes writable when journald takes more; None while there is no journald."""
+        """A descriptor that becomes writable when journald accepts entries; None without journald."""
         return self._socket.fd
 
     def take(self, alerts: Iterable[Alert | Notice]) -> None:
-        """Queue alerts and notices, one entry each, for `flush` to send."""
+        """Queue one entry for each alert or notice. `flush` sends them."""
         self._queue.extend((datagram(fields_of(alert)), 1) for alert in alerts)
         if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
             _log.error("journal queue full, alerts only in the alert log", count=excess)
@@ -68,7 +68,7 @@ class JournalSink:
                 self.outcomes["dropped"] += self._queue.popleft()[1]
 
     def mark(self, mark: str) -> None:
-        """Queue an entry, for `flush` to send, that shows in the journal how far journald has come."""
+        """Queue an entry with a mark. Once the journal contains it, journald has written all earlier entries."""
         fields = {
             "MESSAGE": "comparing the journal with the alert log",
             "PRIORITY": _INFO,
@@ -78,7 +78,7 @@ class JournalSink:
         self._queue.append((datagram(fields), 0))
 
     def flush(self) -> None:
-        """Send queued entries until journald accepts no more. Its socket holds few at a time: ten on a plain kernel."""
+        """Send queued entries until journald accepts no more. By default, its socket holds only about ten."""
         while self._queue:
             if not self._is_connected():
                 return
@@ -95,7 +95,7 @@ class JournalSink:
             self.outcomes[outcome] += self._queue.popleft()[1]
 
     def close(self) -> None:
-        """Close the socket. Entries still queued are not lost: they are in the alert log."""
+        """Close the socket. Entries still in the queue are in the alert log as well."""
         self._socket.close()
 
     def _is_connected(self) -> bool:
@@ -111,7 +111,7 @@ class JournalSink:
 
 
 def fields_of(alert: Alert | Notice) -> dict[str, str]:
-    """Return the journal fields of an alert or a notice: MESSAGE for people, the others for programs."""
+    """Return the journal fields of an alert or a notice: MESSAGE for people, and the others for programs."""
     if isinstance(alert, Notice):
         return {
             "MESSAGE": localized(alert.line()),

@@ -1,8 +1,7 @@
-"""Sends entries to journald by its native protocol, one datagram each, without ever blocking.
+"""Send entries to journald by its native protocol, one datagram each, without blocking.
 
-`systemd.journal.send` writes to journald's socket while it holds the interpreter lock: if journald is stopped, the
-whole process is, whichever thread called it (python-systemd#170). So we send entries ourselves, on a non-blocking
-socket.
+`systemd.journal.send` writes to journald's socket while it holds the interpreter lock. So a stopped journald stops the
+whole process, whichever thread called it (python-systemd#170). This module uses a non-blocking socket instead.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ SOCKET = "/run/systemd/journal/socket"
 
 
 class JournalSocket:
-    """A connection to journald, made again after journald has restarted."""
+    """A connection to journald that is renewed after a restart of journald."""
 
     def __init__(self, path: str = SOCKET) -> None:
         self.path = path
@@ -25,14 +24,14 @@ class JournalSocket:
 
     @property
     def fd(self) -> int | None:
-        """A descriptor that becomes writable when journald takes more; None while there is no connection."""
+        """A descriptor that becomes writable when journald accepts entries; None without a connection."""
         return None if self._socket is None else self._socket.fileno()
 
     def connect(self) -> None:
-        """Connect, unless connected; raise OSError if journald does not run."""
+        """Connect if there is no connection. Raise OSError if journald does not run."""
         if self._socket is not None:
             return
-        # Connected, because only then does `fd` show when there is room.
+        # The socket is connected, because only then does `fd` show when there is room.
         attempt = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             attempt.connect(self.path)
@@ -42,11 +41,11 @@ class JournalSocket:
         self._socket = attempt
 
     def send(self, entry: bytes) -> None:
-        """Send an entry; connect first if there is no connection.
+        """Send an entry. Connect first if there is no connection.
 
         Raises:
             BlockingIOError: journald is busy or stopped.
-            ConnectionError: journald has ended. The connection is closed; the next call connects again.
+            ConnectionError: journald has exited. The connection is closed, and the next call connects again.
             OSError: journald cannot accept this entry.
 
         """

@@ -1,10 +1,10 @@
-"""The lock of the alert log: a separate file beside it, `.alerts.jsonl.lock`, which only this user can open.
+"""The lock of the alert log: a file beside it, `.alerts.jsonl.lock`, which only this user can open.
 
-Every user who may read a file can lock it. So any reader of the alert log could lock the log itself, and stop the
-writing or keep the service from starting. The lock file contains only the process id of the service.
+Every user who may read a file can lock it. If the alert log itself were locked, any reader could prevent writes, or the
+start of the service. The lock file contains only the process id of the service.
 
-A service that is killed while a disk hangs cannot end, and keeps its locks. It will write nothing more, so the next
-process removes its lock file and creates another.
+A service that is killed while a disk hangs cannot end, and keeps its locks. It will not write any more, so the next
+process removes its lock file and creates another one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from fleet_health.files.safe_files import SafeDirectory
 
 BATCH, _LIFE, SENDING, _TAKEOVER = range(4)
-"""The bytes of the file, each a lock: for a batch; for the service's lifetime; for sending what the journal lacks; and
-for removing the file."""
+"""The bytes of the file. Each is a lock: for a batch; for the lifetime of the service; for sending alerts that the
+journal lacks; and for removing the file."""
 
 _MODE = 0o600
 
@@ -45,7 +45,7 @@ class LogLock:
     """The lock of the alert log at a path.
 
     Raises:
-        OSError: In every method: the lock file cannot be created or opened, or does not belong to this user.
+        OSError: In every method, if the lock file cannot be created or opened, or does not belong to this user.
 
     """
 
@@ -56,10 +56,10 @@ class LogLock:
 
     @contextmanager
     def held(self, directory: SafeDirectory, byte: int) -> Iterator[int]:
-        """Hold the lock of a byte while the context lasts; yield the descriptor of the lock file.
+        """Hold the lock of a byte during the context. Yield the descriptor of the lock file.
 
         Raises:
-            SinkUnavailable: Another process keeps the lock.
+            SinkUnavailable: Another process holds the lock.
 
         """
         with ExitStack() as stack:
@@ -69,7 +69,7 @@ class LogLock:
                 fd = self._opened(directory)
                 stack.callback(os.close, fd)
                 self._take_over(directory, fd)
-                # If the file was replaced at the path, the next process would lock another one.
+                # If the file at the path was replaced, the next process would lock another file.
                 if not (_is_locked_now(fd, byte) and self._is_in_place(directory, fd)):
                     stack.close()
                     return False
@@ -80,7 +80,7 @@ class LogLock:
             yield locked[0]
 
     def own(self, directory: SafeDirectory, fd: int) -> None:
-        """Own the log for the lifetime of this process, given the open lock file. Replaces a lock on a removed file.
+        """Own the log for the lifetime of this process, given the open lock file. Replace a lock on a removed file.
 
         Raises:
             SinkTaken: Another service owns the log.
@@ -88,26 +88,26 @@ class LogLock:
         """
         if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
             return
-        # Opened a second time, because the locks of the first descriptor end with the batch.
+        # Opened again, because the locks of the first descriptor are released after the batch.
         owned = self._opened(directory)
         if not _is_locked_now(owned, _LIFE):
             owner = _owner(owned)
             os.close(owned)
             raise _taken(self._log, owner)
-        with suppress(OSError):  # a full disk: then errors do not name the owner
+        with suppress(OSError):  # on a full disk, errors do not name the owner
             os.ftruncate(owned, 0)
             os.pwrite(owned, b"%d\n" % os.getpid(), 0)
         self.disown()
         self._owned = owned
 
     def disown(self) -> None:
-        """Release the lock that marks the log as ours."""
+        """Release the lock that marks this process as the owner."""
         if self._owned is not None:
             os.close(self._owned)
             self._owned = None
 
     def has_owner(self, directory: SafeDirectory) -> bool:
-        """Return whether any service owns the log, including this one. Takes no lock: a service could fail to start."""
+        """Return whether a service owns the log, including this one. Take no lock: a service may be starting."""
         fd = self._opened(directory)
         try:
             return _is_locked(fd, _LIFE)
@@ -123,15 +123,15 @@ class LogLock:
         """
         if not _is_locked(fd, _LIFE) or (owner := _owner(fd)) is None or not is_dying(owner):
             return
-        # If several processes find this at once, only one may remove the file: the next file must stay.
+        # Only one of several processes may remove the file, because the next lock file must stay.
         if not (_is_locked_now(fd, _TAKEOVER) and self._is_in_place(directory, fd)):
             return
         try:
             directory.remove(self.path.name)
         except OSError as error:
             raise SinkUnavailable(
-                f"{self.path}: locked by process {owner}, which was killed and cannot end, for a disk that it reads or"
-                f" writes hangs; it cannot be removed: {error.strerror}"
+                f"{self.path}: locked by process {owner}, which was killed but cannot exit because a disk hangs; the"
+                f" lock file cannot be removed: {error.strerror}"
             ) from error
         _log.warning("lock of a dying service taken over", lock=str(self.path), process=owner)
 
@@ -145,13 +145,13 @@ class LogLock:
         return fd
 
     def _advice(self, directory: SafeDirectory) -> str:
-        """Return how to make a lock file usable that may not be opened or created."""
+        """Return advice for a lock file that may not be opened or created."""
         with suppress(OSError):
             directory.state(self.path.name)
             return "the lock file must be readable and writable by its owner: `chmod 600` it"
         user = user_name(os.geteuid())
         return (
-            f"user {user} needs a lock file there: let {user} write the directory, or make the file by"
+            f"user {user} needs a lock file there: let {user} write to the directory, or create the file by"
             f" `install --owner={user} --mode=600 /dev/null {self.path}`"
         )
 
@@ -163,15 +163,15 @@ class LogLock:
 
 
 def _is_locked(fd: int, byte: int) -> bool:
-    """Return whether a byte of an open file is locked; takes no lock."""
+    """Return whether a byte of an open file is locked. Take no lock."""
     kind, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(byte)))
     return bool(kind != fcntl.F_UNLCK)
 
 
 def _is_locked_now(fd: int, byte: int) -> bool:
-    """Lock a byte of an open file; return False if another process has it."""
+    """Lock a byte of an open file. Return False if another process holds the lock."""
     try:
-        # A lock of the open file, not of the process: that one is lost when any descriptor of the file is closed.
+        # The lock belongs to the open file. A lock of the process is lost when any descriptor of the file is closed.
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(byte))
     except BlockingIOError:
         return False
@@ -183,12 +183,12 @@ def _flock(byte: int) -> bytes:
 
 
 def _owner(fd: int) -> int | None:
-    """Return the process id that the owner has written into the lock file; None if there is none."""
+    """Return the process id in the lock file; None if there is none."""
     with suppress(OSError, ValueError):
         return int(os.pread(fd, 20, 0))
     return None
 
 
 def _taken(log: Path, owner: int | None) -> SinkTaken:
-    name = "which has not written down its process" if owner is None else f"process {owner}"
-    return SinkTaken(f"{log}: belongs to another service, {name}; give each a log of its own")
+    name = "whose process is unknown" if owner is None else f"process {owner}"
+    return SinkTaken(f"{log}: belongs to another service, {name}; give each service its own log")

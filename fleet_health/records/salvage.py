@@ -1,6 +1,6 @@
-"""Converts decoded JSON to a type, leaving out invalid values.
+"""Convert decoded JSON to a type, without its invalid values.
 
-`msgspec.convert` converts all or nothing: one invalid row in thousands would lose the whole state.
+`msgspec.convert` converts all or nothing, so one invalid row would lose the whole state.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ _NOTHING = object()
 
 
 def salvage(raw: Mapping[str, Any], kind: type[T]) -> tuple[T | None, list[str]]:
-    """Convert to a type.
+    """Convert decoded JSON to a type.
 
     Returns:
-        The value, None if a required field is missing; and one text for each value left out, with its place and why.
+        The value, or None if a required field is missing; and one text for each value that was left out, with its place
+        and the reason.
 
     """
     problems: list[str] = []
     try:
         return msgspec.convert(raw, kind), problems
     except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
-        pass  # the usual case is fast
+        pass  # it has invalid values
     value = _salvaged(raw, kind, "", problems)
     return None if value is _NOTHING else value, problems
 
 
 def _salvaged(raw: Any, kind: Any, place: str, problems: list[str]) -> Any:
-    """Return the valid part of a value, or `_NOTHING`; add problems to `problems`."""
+    """Return the valid part of a value, or `_NOTHING`. Append the problems to `problems`."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(raw, dict):
         return _struct(raw, kind, place, problems)
@@ -81,7 +82,7 @@ def _fitting_items(
     raw: Mapping[Any, Any], kinds: tuple[Any, ...], place: str, problems: list[str]
 ) -> Iterator[tuple[Any, Any]]:
     for key, item in raw.items():
-        # JSON has only strings as keys; keys of other types are converted from them.
+        # Keys of JSON are strings, so keys of other types are converted.
         name = _salvaged(key, kinds[0], place, problems)
         if name is _NOTHING:
             continue

@@ -1,4 +1,4 @@
-"""`silences.json` in the state directory: written by the command, read by the service at each tick."""
+"""`silences.json` in the state directory, which `silence` and the service write, and the service reads at each tick."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NAME, _LOCK = "silences.json", "silences.lock"
-# So that users can look up past silences, and a service that was stopped still sees that one has ended.
+# Users can look up past silences, and a service that was stopped still learns that a silence has ended.
 KEPT_DAYS = 14
-"""For how many days a silence is remembered after its end."""
+"""How many days a silence is kept after its end."""
 _KEPT_US = KEPT_DAYS * 24 * HOUR_US
 _VERSION = 1
-# Several times the size of the longest admitted silences in the admitted number.
+# Several times the size of the largest admitted silences in the largest admitted number.
 _SIZE_LIMIT = 2 << 20
 
 
@@ -86,10 +86,10 @@ class SilenceFile:
         self.path = directory / _NAME
 
     def load(self) -> list[Silence]:
-        """Return all silences, including those that ended in the last 14 days; none if there is no file.
+        """Return all silences, including those that ended in the last 14 days; empty if there is no file.
 
         Raises:
-            SinkUnavailable: The file cannot be read, is too long, or is damaged. It is not changed.
+            SinkUnavailable: The file cannot be read, is too long, or is damaged. It is left unchanged.
 
         """
         return self.decode(self.read())
@@ -98,7 +98,7 @@ class SilenceFile:
         """Return the content of the file; empty if it does not exist.
 
         Raises:
-            SinkUnavailable: It cannot be read, or is longer than 2 MiB.
+            SinkUnavailable: The file cannot be read, or is longer than 2 MiB.
 
         """
         try:
@@ -113,10 +113,10 @@ class SilenceFile:
         return content
 
     def decode(self, content: bytes) -> list[Silence]:
-        """Read silences from the content of the file; empty content holds none.
+        """Return the silences in the content of the file. Empty content contains none.
 
         Raises:
-            SinkUnavailable: It is damaged, or of another version.
+            SinkUnavailable: The content is damaged or of another version.
 
         """
         if not content:
@@ -124,20 +124,20 @@ class SilenceFile:
         try:
             if (version := msgspec.json.decode(content, type=_Header).version) != _VERSION:
                 raise SinkUnavailable(
-                    f"{self.path}: expected version {_VERSION}, found version {version}, which another fleet-health"
-                    " wrote; use that one, or remove the file to end all silences"
+                    f"{self.path}: expected version {_VERSION}, found version {version}, from another version of"
+                    " fleet-health; use that one, or remove the file to end all silences"
                 )
             return [_silence(row) for row in msgspec.json.decode(content, type=_Document).silences]
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise SinkUnavailable(
-                f"{self.path}: damaged ({error}); mend it, or remove it to end all silences"
+                f"{self.path}: damaged ({error}); repair it, or remove it to end all silences"
             ) from error
 
     def add(self, silence: Silence, now: Instant) -> None:
         """Add a silence.
 
         Raises:
-            TooManySilences: As many silences are active as allowed; nothing was changed.
+            TooManySilences: The limit of active silences is reached; nothing was changed.
             SinkUnavailable: Nothing was changed.
 
         """
@@ -150,7 +150,7 @@ class SilenceFile:
         self._change(add, now)
 
     def end(self, what: str, now: Instant, by: str) -> list[Silence]:
-        """End the silences with an id, or for a name or glob of hosts; return the ended silences.
+        """End the silences that an id, a host name or a glob selects, and return them.
 
         Args:
             what: The id, host name or glob.
@@ -164,7 +164,7 @@ class SilenceFile:
         return self._end(lambda silences: named_by(silences, what, now), lambda one: one.ended(now, by=by), now)
 
     def resolve(self, ids: Container[str], now: Instant) -> list[Silence]:
-        """End the until-resolved silences with some ids, as their incidents are resolved; return the ended silences.
+        """End the acknowledging silences with some ids, because their incidents are resolved, and return them.
 
         Raises:
             SinkUnavailable: Nothing was changed.
@@ -190,7 +190,7 @@ class SilenceFile:
         return ended
 
     def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
-        """Replace the silences by the result of a function, without losing concurrent changes."""
+        """Replace the silences by the result of `change`, without losing concurrent changes."""
         with self._locked():
             silences, _ = admitted(change(self.load()), now)
             silences = [one for one in silences if now - one.ends_at < _KEPT_US]
@@ -201,7 +201,8 @@ class SilenceFile:
     def _locked(self) -> Iterator[None]:
         try:
             with SafeDirectory(self.path.parent, create_mode=DIRECTORY_MODE) as directory:
-                # It may belong to the owner of the directory: another user then gets an error, and asks the service.
+                # It may belong to the owner of the directory. Other users then get an error, and ask the service
+                # instead.
                 fd = directory.open_file(_LOCK, os.O_RDWR, create_mode=0o600)
         except OSError as error:
             raise unavailable(self.path.with_name(_LOCK), error) from error
@@ -212,7 +213,7 @@ class SilenceFile:
             os.close(fd)
 
     def _lock(self, fd: int) -> None:
-        """Wait for the lock, but not for ever: the service must keep responding."""
+        """Wait for the lock, with a timeout, because the service must keep responding."""
 
         def take() -> bool:
             try:

@@ -1,8 +1,8 @@
-"""The state file: what must outlive a restart and cannot be read from the inputs. It is replaced as a whole.
+"""The state file, for facts that must outlive a restart and cannot be read from the sources again.
 
-It is written beside the old file and renamed over it, so a kill at any instant leaves either the old or the new one. It
-begins with a version and a checksum of the rest. The content is never trusted: invalid values are left out, a copy of
-the file is kept as `state.damaged`, and the service continues with the rest.
+A new file is written beside the old one and renamed over it, so a kill at any instant leaves one of them complete. The
+file begins with a version and a checksum of the rest. Its content is never trusted: invalid values are left out, a copy
+of the file is kept as `state.damaged`, and the service continues with the rest.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ State = TypeVar("State", bound=msgspec.Struct)
 
 STATE_FILE = "state.json"
 _VERSION = 2
-"""Version 1 had no version and checksum. A new key does not change the version: an unknown key is ignored."""
+"""Version 1 had no version and no checksum. New keys do not change the version, because unknown keys are ignored."""
 
 SIZE_LIMIT = 64 << 20
-"""How large the file may be, in bytes: ten times what 10,000 hosts with incidents need."""
+"""The largest size of the file, in bytes: ten times the size for 10,000 hosts with incidents."""
 _PROBLEM_LENGTH = 300
 
 _HEADER_LENGTH = 100
-# The header precedes the state's own keys, in the same JSON object.
+# The header precedes the keys of the state, in the same JSON object.
 _header = re.compile(rb'\{"version":(\d{1,9}),"sha256":"([0-9a-f]{64})"(?:,|(?=\}))').match
 
 
@@ -44,17 +44,17 @@ class StateFile(Generic[State]):
     def __init__(self, directory: Path, kind: type[State]) -> None:
         self.path = directory / STATE_FILE
         self.problems: list[str] = []
-        """One text for each value that was left out when the state was last loaded, with the reason."""
+        """One text for each value that the latest load left out, with the reason."""
         self._kind = kind
 
     def load(self, examine: Callable[[State], tuple[State, list[str]]] | None = None) -> State | None:
-        """Read the state; return None if there is none yet.
+        """Return the state; None if there is none yet.
 
         Args:
-            examine: Removes values from a state that its types allow, but that cannot be; returns one text for each.
+            examine: Removes impossible values that the types of the state allow, and returns one text for each.
 
         Raises:
-            SinkUnavailable: Nothing of the file can be read. It has been set aside, if that was possible.
+            SinkUnavailable: No part of the file can be read. It was set aside if possible.
 
         """
         self.problems = []
@@ -88,10 +88,10 @@ class StateFile(Generic[State]):
         return state
 
     def save(self, state: bytes) -> None:
-        """Replace the state by another, encoded by `encoded`.
+        """Replace the state by a new one, which `encoded` returned.
 
         Raises:
-            SinkUnavailable: The old state is still in place.
+            SinkUnavailable: The state could not be replaced; the old one is still in place.
 
         """
         replace_file(self.path, state)
@@ -101,7 +101,7 @@ class StateFile(Generic[State]):
         return self.path.with_suffix(".damaged")
 
     def _set_aside(self) -> str:
-        """Rename whatever is at the path; return a text about it for an error, empty if it could not be renamed."""
+        """Rename the file at the path. Return a text about it for an error; empty if it could not be renamed."""
         try:
             with SafeDirectory(self.path.parent) as directory:
                 directory.refuse_root_elsewhere()
@@ -112,7 +112,7 @@ class StateFile(Generic[State]):
 
 
 def encoded(state: msgspec.Struct) -> bytes:
-    """Encode a state for `StateFile.save`."""
+    """Return a state as bytes for `StateFile.save`."""
     body = msgspec.json.encode(state)[1:]
     digest = hashlib.sha256(body).hexdigest().encode("ascii")
     comma = b"" if body == b"}" else b","
@@ -120,14 +120,14 @@ def encoded(state: msgspec.Struct) -> bytes:
 
 
 def _header_problem(content: bytes) -> str:
-    """Return the problem of the version or the checksum; empty if there is none, or no checksum: see `_VERSION`."""
+    """Return the problem with the version or the checksum; empty if there is none, or in version 1."""
     match = _header(content)
     if match is None:
         is_of_version_1 = b'"version"' not in content[:_HEADER_LENGTH] and b'"sha256"' not in content[:_HEADER_LENGTH]
-        return "" if is_of_version_1 else "the version and the checksum are not where they were written"
+        return "" if is_of_version_1 else "the version and the checksum are missing"
     if (version := int(match[1])) != _VERSION:
-        return f"expected version {_VERSION}, found version {version}; another fleet-health wrote it"
+        return f"expected version {_VERSION}, found version {version}, from another version of fleet-health"
     body = content[match.end() :].removesuffix(b"\n")
     if hashlib.sha256(body).hexdigest().encode("ascii") != match[2]:
-        return "the checksum does not fit: somebody or something has changed the file"
+        return "the checksum is wrong, so the file was changed"
     return ""

@@ -172,8 +172,7 @@ class Intake:
 
         They include `index` if the index of every receiver was read, and likewise `journal`. An index whose rows are
         not understood does not count. A journal whose lines are not understood does count, because it also shows what
-        systemd reports about the
-        unit, and its coverage shows which of its lines were not understood.
+        systemd reports about the unit, and its coverage shows which of its lines were not understood.
         """
         return seen_sources(
             {

@@ -112,7 +112,7 @@ def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAl
 
     """
     since = now - now % HOUR_US if saved_at is None else saved_at + 1
-    return PastAlerts(log.given(now), log.notified_since(since))
+    return PastAlerts(log.recent_keys(now), log.notified_since(since))
 
 
 def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:

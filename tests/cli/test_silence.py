@@ -109,7 +109,7 @@ def test_a_damaged_file_is_left_as_it_is(site: Site, silence: Callable[..., Fini
 
     assert done.status == 1
     assert "silences.json: damaged" in done.stderr
-    assert done.stderr.endswith("; mend it, or remove it to end all silences\n")
+    assert done.stderr.endswith("; repair it, or remove it to end all silences\n")
     assert (site.directory / FILE).read_text() == '{"silences": ['
 
 

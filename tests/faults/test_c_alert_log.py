@@ -282,7 +282,7 @@ async def test_C3_no_room(
         with fault(small_disk):
             delivery.deliver([alert("a", detail="x" * 6_000)])
             await delivery.settle()
-            problem, given = delivery.problem, delivery.log.given(NOON)
+            problem, given = delivery.problem, delivery.log.recent_keys(NOON)
             await async_eventually(lambda: alert_journal.hosts == ["a"], "the journal's entry")
         assert path.read_bytes() == b""
         delivery.deliver([])
@@ -730,7 +730,7 @@ def test_C10_keys_are_pruned(tmp_path: Path) -> None:
 
         assert len(due) == 10
         remembered.append(sum(len(keys) for keys in incidents._dedup_keys.by_hour.values()))
-        recalled.append(len(log.given(at)))
+        recalled.append(len(log.recent_keys(at)))
 
     assert max(remembered) == remembered[48] == remembered[-1]
     assert remembered[-1] <= 27 * 10

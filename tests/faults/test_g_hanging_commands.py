@@ -70,5 +70,5 @@ def test_G15_a_command_ends_when_what_it_reads_hangs(
 
     assert (before.status, "quiet" in before.stdout) == (0, True), before.stderr
     assert (hung.returncode, hung.stdout) == (2, "")
-    assert "no response for 2 s; see whether its disk or network mount hangs" in hung.stderr
+    assert "no response for 2 s; check whether its disk or network mount hangs" in hung.stderr
     assert hung.stderr.startswith(str(hanging_mount.path))

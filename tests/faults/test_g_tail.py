@@ -491,14 +491,14 @@ async def test_G18_what_was_read_before_it_was_compressed_is_not_read_again(site
 def _damaged(path: Path) -> str:
     data = gzip.compress(b"".join(index_row(f"host-{number}", now_us()) for number in range(30_000)))
     path.write_bytes(data[: len(data) // 2])
-    return "damaged or not complete"
+    return "damaged or incomplete"
 
 
 def _bomb(path: Path) -> str:
     with path.open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as packed:
         for _ in range(300):
             packed.write(bytes(1 << 20))
-    return "holds more than 2"
+    return "contains more than 2"
 
 
 @pytest.mark.parametrize("make", [_damaged, _bomb])

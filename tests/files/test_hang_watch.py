@@ -75,7 +75,7 @@ def test_a_path_that_does_not_respond_is_named(work: str) -> None:
     done = run(work, limit_s=0.5)
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "/a/disk: no response for 0.5 s; see whether its disk or network mount hangs\n"
+    assert done.stderr == "/a/disk: no response for 0.5 s; check whether its disk or network mount hangs\n"
 
 
 def test_what_takes_long_is_no_hang() -> None:

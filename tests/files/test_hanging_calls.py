@@ -62,7 +62,7 @@ async def test_a_call_raises_what_its_function_raises() -> None:
 
 async def test_a_call_that_does_not_return_is_given_up(disk: Disk) -> None:
     """To whoever reads it is a source that is away, to whoever writes a sink; and the message names the path."""
-    with pytest.raises(PathHangs, match=rf"^{disk.path}: no response for 0\.05 s; see whether ") as raised:
+    with pytest.raises(PathHangs, match=rf"^{disk.path}: no response for 0\.05 s; check whether ") as raised:
         await call_at(disk.path, disk.read)
 
     assert isinstance(raised.value, SourceUnavailable)

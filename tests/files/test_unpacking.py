@@ -85,7 +85,7 @@ def test_a_damaged_file_is_an_error_with_its_reason(packing: str, damage: str, t
     if damage == "changed":
         data[len(data) // 2] ^= 0xFF
     path.write_bytes(data if damage == "changed" else data[: len(data) // 2])
-    with opened(path) as unpacked, pytest.raises(UnpackingError, match="damaged or not complete"):
+    with opened(path) as unpacked, pytest.raises(UnpackingError, match="damaged or incomplete"):
         read(unpacked, 65_536)
 
 

@@ -79,7 +79,7 @@ class AssembledService:
         self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", PATIENCE_S), counters=Counters())
         self._writer = self._loop.create_task(self._delivery.run())
         self._engine = Engine(config.rules())
-        for key, at in log.given(self._clock.wall):
+        for key, at in log.recent_keys(self._clock.wall):
             self._engine.incidents.remember(key, at)
         self._intake = Intake(
             clock=lambda: self._clock.wall,

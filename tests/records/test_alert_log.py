@@ -153,7 +153,7 @@ def test_garbage_never_stops_an_alert(garbage: bytes, log: AlertLog, path: Path)
         file.write(garbage)
 
     assert log.append([alert("a"), alert("b")]) == [alert("b")]
-    assert sorted(key for key, _ in log.given(AT)) == sorted(alert(host).dedup_key for host in "ab")
+    assert sorted(key for key, _ in log.recent_keys(AT)) == sorted(alert(host).dedup_key for host in "ab")
     assert garbage in path.read_bytes()
 
 
@@ -182,7 +182,7 @@ def test_what_was_given_this_hour_is_read_back(log: AlertLog, path: Path) -> Non
     recent = [alert(f"new-{number}", at=AT + number) for number in range(3)]
     for one in recent:
         log.append([one])
-    given = log.given(AT + 60_000_000)
+    given = log.recent_keys(AT + 60_000_000)
 
     assert path.stat().st_size > 1 << 20
     assert given[-3:] == [(one.dedup_key, one.detected_at) for one in recent]
@@ -197,7 +197,7 @@ def test_what_was_rotated_away_this_hour_still_counts(name: str, log: AlertLog, 
 
     assert log.append([alert("a"), alert("b")]) == [alert("b")]
     assert hosts(path) == ["b"]
-    assert sorted(key for key, _ in log.given(AT)) == sorted(alert(host).dedup_key for host in "ab")
+    assert sorted(key for key, _ in log.recent_keys(AT)) == sorted(alert(host).dedup_key for host in "ab")
 
 
 def test_a_copy_that_was_truncated_still_counts(log: AlertLog, path: Path) -> None:
@@ -271,7 +271,7 @@ def test_the_lock_file_is_no_rotated_log(log: AlertLog) -> None:
     log.append([alert("a")])
     log.lock_path.write_text(json.dumps(alert("b").row()) + "\n")
 
-    assert [key for key, _ in log.given(AT)] == [alert("a").dedup_key]
+    assert [key for key, _ in log.recent_keys(AT)] == [alert("a").dedup_key]
 
 
 def test_a_full_disk_takes_all_of_a_batch_or_nothing(small_disk: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_missing_directory_is_said(tmp_path: Path) -> None:
         with pytest.raises(SinkUnavailable, match=r"missing/alerts.jsonl: No such file or directory"):
             attempt()
 
-    assert log.given(AT) == []
+    assert log.recent_keys(AT) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -372,7 +372,7 @@ def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypat
     with path.with_name(".alerts.jsonl.lock").open("wb") as file:
         # As the log does it: of the open file, for this very process holds it here.
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-        with pytest.raises(SinkUnavailable, match="another process has kept it locked"):
+        with pytest.raises(SinkUnavailable, match="another process has held its lock"):
             log.append([alert("a")])
 
     assert log.append([alert("a")]) == [alert("a")]
@@ -461,7 +461,7 @@ def test_a_lock_of_a_dying_service_that_cannot_be_taken_away_keeps_no_service_fr
         raise PermissionError(13, "Permission denied", name)
 
     monkeypatch.setattr(SafeDirectory, "remove", refuse)
-    expected = rf"\.alerts\.jsonl\.lock: locked by process {os.getpid()}, which was killed and cannot end"
+    expected = rf"\.alerts\.jsonl\.lock: locked by process {os.getpid()}, which was killed but cannot exit"
     with pytest.raises(SinkUnavailable, match=expected) as raised:
         second.probe()
 

@@ -113,7 +113,7 @@ def test_root_writes_nothing_in_the_directory_of_another(tmp_path: Path, do_with
     directory.mkdir()
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
 
-    with pytest.raises(SinkUnavailable, match=r"found one of user nobody, in which root writes nothing; run this as n"):
+    with pytest.raises(SinkUnavailable, match=r"found one of user nobody, where root does not write; run this as n"):
         add(SilenceFile(directory), lasting("a", NOW + HOUR_US))
 
     assert list(directory.iterdir()) == []
@@ -166,7 +166,7 @@ def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path
         (ROW % b'"is_until_resolved": 1', "damaged .*Expected `bool`"),
         (ROW % b'"ended_by": []', "damaged .*Expected `str . null`"),
         (b'{"version": 2, "silences": []}', "expected version 1, found version 2"),
-        (b" " * ((2 << 20) + 1), "expected a file of up to 2097152 bytes, found a larger one"),
+        (b" " * ((2 << 20) + 1), "expected a file of at most 2097152 bytes, found a larger one"),
     ],
 )
 def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, mo
     file = SilenceFile(tmp_path)
     with (tmp_path / "silences.lock").open("w") as kept:
         fcntl.flock(kept, fcntl.LOCK_EX)
-        with pytest.raises(SinkUnavailable, match=r"silences\.lock: another process has kept it locked for 0\.1 s"):
+        with pytest.raises(SinkUnavailable, match=r"silences\.lock: another process has held its lock for 0\.1 s"):
             add(file, lasting("a", NOW + 1))
 
     assert file.load() == []

@@ -220,13 +220,13 @@ def test_S1_the_service_writes_to_no_file_that_another_has_chosen(
 
     with as_nobody():
         if log.is_symlink() or log.exists():
-            for use in (lambda: AlertLog(log).append([alert("victim")]), lambda: AlertLog(log).given(AT)):
+            for use in (lambda: AlertLog(log).append([alert("victim")]), lambda: AlertLog(log).recent_keys(AT)):
                 with pytest.raises(
                     SinkUnavailable, match=r"alerts\.jsonl: expected a (regular file|file with one name)"
                 ):
                     use()
         else:
-            assert AlertLog(log).given(AT) == []  # a rotated file is skipped, and does not suppress an alert
+            assert AlertLog(log).recent_keys(AT) == []  # a rotated file is skipped, and does not suppress an alert
             assert AlertLog(log).append([alert("victim")]) == [alert("victim")]
 
     assert tree(own) == before
@@ -485,7 +485,7 @@ def test_S1_a_link_that_is_exchanged_after_it_was_followed_leads_nowhere(
 
     monkeypatch.setattr(tail, "led_astray", exchanged)
 
-    with pytest.raises(SourceRefused, match=f"{index}: expected a file that stays in its place"):
+    with pytest.raises(SourceRefused, match=f"{index}: expected a file that stays in place"):
         tail.Tail(index).read()
 
 
@@ -632,7 +632,7 @@ def test_S1_a_huge_hole_in_the_alert_log_holds_no_alert_up(tmp_path: Path) -> No
         file.write(b"\n" + json.dumps(alert().row()).encode() + b"\n")
     before = bytes_read()
 
-    given = log.given(AT)
+    given = log.recent_keys(AT)
 
     assert [at for _, at in given] == [AT]
     assert bytes_read() - before < 80 << 20

@@ -133,7 +133,7 @@ def test_S6_silences_without_end_are_refused(site: Site, start_service: StartSer
     [
         pytest.param(5_000, "silences ignored: 4801 more than the limit of 200 active silences", id="too many rows"),
         pytest.param(
-            100_000, "silences.json: expected a file of up to 2097152 bytes, found a larger one", id="too long a file"
+            100_000, "silences.json: expected a file of at most 2097152 bytes, found a larger one", id="too long a file"
         ),
     ],
 )

@@ -85,7 +85,7 @@ def test_S14_an_odd_rotated_file_stops_no_alert_and_is_named(
         one, two = alert("a"), alert("b")
         assert log.append([one]) == [one]
         assert log.append([one, two]) == [two]
-        assert (one.dedup_key, one.detected_at) in log.given(one.detected_at)
+        assert (one.dedup_key, one.detected_at) in log.recent_keys(one.detected_at)
         log.close()
 
     logged = [event for event in caplog_events if event["event"] == LOGGED]
