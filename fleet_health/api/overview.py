@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.api.states import STATES, UNKNOWN, VERSION, WELL
+from fleet_health.config.doubts import doubts
 from fleet_health.detectors import fatal_only, silent
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import strip_at, strip_of
@@ -121,6 +122,7 @@ def status_document(  # noqa: PLR0917 - callers pass them by name
         "is_evaluated": last is not None,
         "is_blind": last is None or not all(source["is_seeing"] for source in known.sources),
         "problems": list(known.problems),
+        "warnings": doubts(known.settings, set(fleet.hosts())),
         "sources": list(known.sources),
         "last_tick_wall": None if last is None else isoformat(last.at),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),

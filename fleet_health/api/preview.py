@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.api.states import VERSION
 from fleet_health.config.document import LISTS
+from fleet_health.config.doubts import doubts
 from fleet_health.config.in_force import in_force
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine, evaluate_at
@@ -76,6 +77,8 @@ def preview_document(
             if old.document.get(table, []) != new.document.get(table, [])
         ],
         "source_problems": list(source_problems),
+        # Another source may have other hosts, which are not known yet.
+        "warnings": doubts(new, set() if changed_sources(old, new) else set(fleet.hosts())),
         "unforeseen": list(_unforeseen(old, new)),
         "fires": [
             {**_row(found_new[pair]), "state": decided[pair].state, "reason": decided[pair].reason}
@@ -103,6 +106,7 @@ def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
         "problems": list(problems),
         "changes": [],
         "source_problems": [],
+        "warnings": [],
         "unforeseen": [],
         "fires": [],
         "resolves": [],

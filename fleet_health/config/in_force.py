@@ -48,7 +48,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
 
     The document must be a valid configuration.
     """
-    given = dict(_flat(document))
+    given = dict(flat(document))
     depending: dict[str, str | None] = {**depending_defaults(given), **text_defaults(_receivers(document, given))}
     settings = {}
     for key, entry in KEYS.items():
@@ -63,13 +63,13 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
 
 def _receivers(document: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the journal settings of each receiver, as they are read."""
-    each = [{**given, **dict(_flat(entry))} for entry in document.get("receivers", ())] or [dict(given)]
+    each = [{**given, **dict(flat(entry))} for entry in document.get("receivers", ())] or [dict(given)]
     return [{key: KEYS[key].read(raw) for key, raw in one.items() if key.startswith("journal.")} for one in each]
 
 
 def written(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Return each key of one of the `schema.LISTS`, dotted, with its value as TOML."""
-    return ((key, _written(value)) for key, value in _flat(table))
+    return ((key, _written(value)) for key, value in flat(table))
 
 
 def _written(value: Any) -> str:
@@ -80,7 +80,7 @@ def _written(value: Any) -> str:
 def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:
     """Return the settings of the overrides for a host; if several match, those that `HostLimits` chooses."""
     matching = [
-        (Override(glob, dict(_flat({"detectors": entry.get("detectors", {})}))), number)
+        (Override(glob, dict(flat({"detectors": entry.get("detectors", {})}))), number)
         for number, entry in enumerate(document.get("overrides", []), start=1)
         for glob in entry["hosts"]
         if HostGlobs((glob,)).matches(host)
@@ -93,9 +93,10 @@ def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:
     }
 
 
-def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Return each key of a table and of the tables within, dotted, with its value."""
     for name, value in table.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.errors import SourceForbidden, SourceMissing, SourceUnavailable
 from fleet_health.model.instant import HOUR_US, SECOND_US
-from fleet_health.model.observation import Response
+from fleet_health.model.observation import Response, UnitState
 from fleet_health.model.window import REFUSED
 from fleet_health.model.words import plural
 from fleet_health.sources.index.once import read_index
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings, ReceiverSettings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.model.observation import Upload
     from fleet_health.parsing.receiver_log import LogObservation
 
 _ROWS_BACK_US, _LINES_BACK_US = 24 * HOUR_US, HOUR_US // 2
@@ -41,20 +41,23 @@ class Inspection:
         problems: One sentence for each problem.
         notes: One sentence for each source that could not be checked, with the reason.
         of_service: One sentence for each problem if the service itself checks: it must be able to read all sources.
+        hosts: The hosts that were seen.
 
     """
 
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     of_service: tuple[str, ...] = ()
+    hosts: frozenset[str] = frozenset()
 
 
 def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
     """Check the sources of a receiver. If neither exists, this is not its machine, and there is no problem."""
     rows: list[Upload] = []
+    logged: list[LogObservation] = []
     errors: list[SourceUnavailable] = []
     problems: list[str] = []
-    for look in (_problems_of_index(receiver.index, rows, now), _problems_of_journal(receiver, rows, now)):
+    for look in (_problems_of_index(receiver.index, rows, now), _problems_of_journal(receiver, rows, logged, now)):
         try:
             problems += look
         except SourceUnavailable as error:
@@ -65,7 +68,8 @@ def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
         return Inspection(notes=(note,), of_service=of_service)
     forbidden = [error for error in errors if isinstance(error, SourceForbidden)]
     problems += [str(error) for error in errors if error not in forbidden]
-    return Inspection(tuple(problems), tuple(f"not checked: {error}" for error in forbidden), of_service)
+    hosts = frozenset(one.host for one in (*rows, *logged))
+    return Inspection(tuple(problems), tuple(f"not checked: {error}" for error in forbidden), of_service, hosts)
 
 
 def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant) -> Iterator[str]:
@@ -79,7 +83,9 @@ def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant
         )
 
 
-def _problems_of_journal(receiver: ReceiverSettings, rows: Sequence[Upload], now: Instant) -> Iterator[str]:
+def _problems_of_journal(
+    receiver: ReceiverSettings, rows: Sequence[Upload], logged: list[LogObservation], now: Instant
+) -> Iterator[str]:
     settings = receiver.journal
     with opened(settings) as journal:
         for reader in journal.readers:
@@ -88,13 +94,9 @@ def _problems_of_journal(receiver: ReceiverSettings, rows: Sequence[Upload], now
     yield from unheard
     if unheard:
         return
-    uploading: set[str] = set()
 
     def take_in(observations: Iterable[LogObservation | UnitState]) -> None:
-        until = now - _IN_FLIGHT_US
-        uploading.update(
-            one.host for one in observations if type(one) is Response and one.status < REFUSED and one.at < until
-        )
+        logged.extend(one for one in observations if not isinstance(one, UnitState))
 
     coverage = read_journal(settings, now - _LINES_BACK_US, now, take_in).coverage
     share = coverage.share
@@ -105,6 +107,8 @@ def _problems_of_journal(receiver: ReceiverSettings, rows: Sequence[Upload], now
         )
     elif coverage.is_unmatched((one.at for one in rows), now):
         yield unmatched_in_words(settings)
+    until = now - _IN_FLIGHT_US
+    uploading = {one.host for one in logged if type(one) is Response and one.status < REFUSED and one.at < until}
     indexed = {one.host for one in rows}
     if uploading and uploading.isdisjoint(indexed):
         yield (

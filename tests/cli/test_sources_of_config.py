@@ -91,6 +91,25 @@ def test_an_index_that_is_none_is_a_problem(
     assert (alone.status, alone.stdout) == (0, f"{busy_site.config}: good\n")
 
 
+def test_a_setting_in_doubt_is_a_warning_everywhere(
+    busy_site: Site, run_command: RunCommand, start_service: StartService
+) -> None:
+    """It is no problem, so it changes no exit status."""
+    busy_site.configure(tick="1h")
+    warning = "warning: overrides[1].hosts: no known host matches pi-11; did you mean pi-1?"
+    with start_service(busy_site) as service:
+        service.until_ready()
+        busy_site.configure('[[overrides]]\nhosts = ["pi-11"]\ndetectors.silent.after = "1h"')
+        checked = run_command("config", "check", "--config", busy_site.config)
+        preview = run_command("reload", "--config", busy_site.config)
+        status = run_command("status", "--no-pager", "--config", busy_site.config)
+
+    assert (checked.status, preview.status, status.status) == (0, 0, 0)
+    assert f"{busy_site.config}: {warning}\n{busy_site.config}: good\n" == checked.stdout
+    assert f"{warning}\n" in preview.stdout
+    assert f"{warning}\n" in status.stdout
+
+
 def test_a_receiver_that_is_there_is_good(busy_site: Site, run_command: RunCommand) -> None:
     """Without a note."""
     checked = run_command("config", "check", "--config", busy_site.config)

@@ -255,7 +255,7 @@ def test_an_inspection_of_good_sources_finds_nothing(receiver: ReceiverSettings)
     write_index(receiver, row("a", NOW - 23 * HOUR_US))
     write_journal(receiver, (access("a"), NOW - 29 * MINUTE_US))
 
-    assert inspected(receiver, NOW) == Inspection()
+    assert inspected(receiver, NOW) == Inspection(hosts=frozenset("a"))
 
 
 def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:

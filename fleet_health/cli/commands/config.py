@@ -21,6 +21,7 @@ from fleet_health.cli.options import (
     refuse,
 )
 from fleet_health.config.document import LISTS
+from fleet_health.config.doubts import doubts
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
 from fleet_health.config.locations import DEFAULT_PATH
@@ -82,10 +83,11 @@ class _Found:
     """What was found about the receivers of a configuration that can be used.
 
     Attributes:
-        warnings: What its patterns and matches let others do.
+        warnings: What its patterns and matches let others do, and settings that are in doubt.
         remedy: What to do about patterns that can be forged; empty if none can.
         problems: The problems of its sources.
         notes: The sources that could not be checked.
+        hosts: The hosts in the sources.
 
     """
 
@@ -93,6 +95,7 @@ class _Found:
     remedy: str = ""
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    hosts: set[str] = field(default_factory=set)
 
     def add(self, receiver: ReceiverSettings, *, is_file_only: bool) -> None:
         """Look at a receiver."""
@@ -104,6 +107,7 @@ class _Found:
             seen = inspected(receiver, clock.now())
             self.problems += (of_receiver + problem for problem in seen.problems)
             self.notes += (of_receiver + note for note in seen.notes)
+            self.hosts |= seen.hosts
 
     def add_obstacles(self, settings: Settings) -> None:
         """Look whether the service may read the indexes that are there, and that root has read, and write its files."""
@@ -135,6 +139,7 @@ def _check(options: argparse.Namespace) -> int:
         settings = load(path)
         for receiver in settings.receivers:
             found.add(receiver, is_file_only=options.file_only)
+        found.warnings += doubts(settings, found.hosts)
         if path == DEFAULT_PATH and os.geteuid() == 0 and not options.file_only:
             found.add_obstacles(settings)
     except ConfigError as error:

@@ -100,6 +100,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield "no setting has changed"
     for problem in document["source_problems"]:
         yield printable(f"problem: {problem}")
+    for warning in document["warnings"]:
+        yield printable(f"warning: {warning}")
     for reason in document["unforeseen"]:
         yield f"not foreseen: {reason}"
     for title in ("fires", "resolves", "drops"):

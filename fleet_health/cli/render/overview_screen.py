@@ -66,6 +66,8 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
         symptom = f" {silence['symptom']}" if silence["symptom"] else ""
         line = f"silenced until {silence['ends_at_wall']}: {silence['hosts']}{symptom} ({silence['id']}), by "
         yield from _wrapped(f"{line}{silence['author']}: {silence['reason']}", width, paint)
+    for warning in document.get("warnings", ()):
+        yield from _wrapped(f"warning: {warning}", width, paint, YELLOW)
     if misfits := document.get("misfits"):
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
         yield from _wrapped(
