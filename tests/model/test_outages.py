@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from fleet_health.model.cadence import Cadence
+from fleet_health.model.instant import HOUR_US
 from fleet_health.model.outages import missed_until
-from fleet_health.model.rhythm import DAY, WEEK, Rhythm
+from fleet_health.model.pauses import Pause
+from fleet_health.model.rhythm import BIN_US, DAY, WEEK, Rhythm
+from tests.model.rhythms import (
+    CEILING_US,
+    DAY_US,
+    FLOOR_US,
+    FOUR_WEEKS,
+    MINUTE_US,
+    MONDAY,
+    by_day,
+    cadence_of,
+    every,
+    limit_of,
+    steady_then,
+)
 
 NOW = 10 * WEEK
 
@@ -64,3 +82,88 @@ def test_the_only_host_that_was_due_shows_no_outage() -> None:
     assert missed_until(EVERY_NIGHT, outages, [EVERY_NIGHT]) is None
     assert missed_until(EVERY_NIGHT, outages, [daily(6, 13, 20), EVERY_NIGHT]) is None
     assert missed_until(EVERY_NIGHT, outages, [EVERY_NIGHT, daily(*range(1, 28))]) == NOW + 1
+
+
+def test_a_stop_of_the_receiver_is_no_interval() -> None:
+    """The time in which nobody could upload is left out, also where no other host shows it; after a restart as well."""
+    down = MONDAY - 3 * DAY_US, MONDAY - 2 * DAY_US - 12 * HOUR_US
+    uploads = [at for at in every(HOUR_US, MONDAY - 10 * DAY_US, MONDAY) if not down[0] <= at < down[1]]
+    cadence, restored = cadence_of(a=uploads), Cadence(1)
+    before = cadence.limit_of("a", cadence.outages(), FLOOR_US, CEILING_US)
+    cadence.note_outages([Pause(*down, "started"), Pause(0, MONDAY, "unsure", is_known=False), Pause(5, 6, "short")])
+    restored.restore(cadence.snapshot(MONDAY))
+
+    after = [one.limit_of("a", one.outages(), FLOOR_US, CEILING_US).limit_us for one in (cadence, restored)]
+    assert before.limit_us > 8 * HOUR_US
+    assert after == [limit_of(every(HOUR_US, MONDAY - 10 * DAY_US, MONDAY)).limit_us] * 2
+
+
+def test_when_no_host_uploads_though_some_always_did_nobody_could() -> None:
+    """An outage that nothing tells of is seen by all hosts together; a night of an office is none."""
+    out = MONDAY - 3 * DAY_US, MONDAY - 3 * DAY_US + 7 * HOUR_US
+    steady = [at for at in every(5 * MINUTE_US, FOUR_WEEKS, MONDAY) if not out[0] <= at < out[1]]
+    hourly = [at for at in every(HOUR_US, FOUR_WEEKS, MONDAY) if not out[0] <= at < out[1]]
+    office = by_day((8, 17), FOUR_WEEKS, MONDAY)
+    together, alone = cadence_of(steady=steady, hourly=hourly), cadence_of(office=office)
+
+    assert together.intervals_of("hourly", together.outages(), 2 * HOUR_US) == []
+    assert len(together.intervals_of("hourly", Rhythm(0, 0), 2 * HOUR_US)) == 1
+    assert alone.intervals_of("office", alone.outages(), HOUR_US) == alone.intervals_of("office", Rhythm(0, 0), HOUR_US)
+
+
+def test_the_only_host_cannot_show_an_outage() -> None:
+    """That it uploads more rarely is its own rhythm, which must be learned."""
+    only = cadence_of(only=steady_then(every(HOUR_US, MONDAY - 10 * HOUR_US, MONDAY)))
+
+    assert only.outages().bits == 0
+
+
+def bins_of(rhythm: Rhythm) -> set[int]:
+    """Return the numbers of the bins of a rhythm."""
+    return {rhythm.newest - back for back in range(rhythm.bits.bit_length()) if rhythm.bits >> back & 1}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_outages_are_what_one_counts_bin_by_bin(seed: int) -> None:
+    """Three bins without an upload, in which there were uploads a week ago and on most days; whoever uploaded last."""
+    chance = Random(seed)  # noqa: S311 - to be the same each time
+    day, since = DAY_US // BIN_US, MONDAY // BIN_US - 15 * (DAY_US // BIN_US)
+    outages = [
+        range(begin, begin + chance.randrange(1, 9)) for begin in chance.sample(range(since, MONDAY // BIN_US), 12)
+    ]
+    # So that at some hours there were uploads on just enough of the days before, and at others on one fewer.
+    away = {(since // day + number, host) for number in range(16) for host in "abc" if chance.random() < 0.4}
+    uploads = {
+        host: [
+            number
+            for number in range(since, MONDAY // BIN_US - chance.randrange(day))
+            if begins <= number % day < ends
+            and (number // day, host) not in away
+            and chance.random() < share
+            and not any(number in out for out in outages)
+        ]
+        for host, (begins, ends, share) in {"a": (40, 150, 0.8), "b": (100, 192, 0.6), "c": (0, 60, 0.9)}.items()
+    }
+    active = {number for numbers in uploads.values() for number in numbers}
+    about = {number + apart for number in active for apart in range(-2, 3)}
+    quiet = {
+        number
+        for number in range(since, max(active) + 1)
+        if number not in active
+        and number - 7 * day in about
+        and sum(number - back * day in about for back in range(1, 8)) >= 4
+    }
+    runs = [{number, number + 1, number + 2} for number in quiet]
+
+    cadence = cadence_of(**{host: [number * BIN_US for number in numbers] for host, numbers in uploads.items()})
+
+    assert bins_of(cadence.outages()) == set[int]().union(*(run for run in runs if run <= quiet))
+
+
+def test_outages_that_are_known_count_from_whichever_is_later() -> None:
+    """They may end after the newest upload of all."""
+    cadence = cadence_of(a=[MONDAY])
+    cadence.note_outages([Pause(MONDAY + HOUR_US, MONDAY + 2 * HOUR_US, "stopped")])
+
+    assert cadence.outages() == Rhythm(MONDAY // BIN_US, 0)
+    assert Cadence(1).outages().bits == 0
