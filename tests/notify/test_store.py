@@ -241,14 +241,31 @@ def test_an_older_file_is_upgraded_through_every_version(store: Store, path: Pat
         assert rows == [("a", "a!")]
 
 
-def test_an_upgrade_that_fails_loses_nothing_that_the_new_version_can_hold(store: Store, path: Path) -> None:
-    """As on a full disk: the old file is set aside, and its rows are taken over."""
+def test_an_older_file_on_a_full_disk_goes_on_in_memory(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is upgraded there, and written once there is room."""
     put(store, "a")
     store.close()
-    newer = Store(path, SCHEMA, 2, {1: ["DELETE FROM rows", "DELETE FROM nothing"]})
-    newer.open()
-    found = names(newer)
-    newer.close()
+    newer = Store(path, SCHEMA, 2, {1: ["UPDATE rows SET name = name || '!'"]})
+    upgrade, failures = newer._upgrade, [sqlite3.OperationalError("database or disk is full")]
+    failures[0].sqlite_errorcode = sqlite3.SQLITE_FULL
 
-    assert found == ["a"]
-    assert path.with_suffix(".damaged").exists()
+    def full_once(connection: sqlite3.Connection) -> None:
+        upgrade(connection)
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(newer, "_upgrade", full_once)
+    monkeypatch.setattr(newer, "mend", lambda: None)
+    newer.open()
+    in_memory, problem = names(newer), newer.problem
+    monkeypatch.undo()
+    newer.mend()
+    newer.close()
+    again = Store(path, SCHEMA, 2, {})
+    again.open()
+
+    assert problem.endswith("database or disk is full")
+    assert in_memory == names(again) == ["a!"]
+    assert not path.with_suffix(".damaged").exists()

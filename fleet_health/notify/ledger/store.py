@@ -14,16 +14,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
 from fleet_health.errors import FleetHealthError
 from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.notify.ledger.salvage import salvage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -103,6 +104,7 @@ class Store:
             is_lost = not self.path.exists() and self._copy.exists()
             if not is_lost:
                 self._open_file()
+                self._transact(self._upgrade)
                 return
             _log.error("ledger lost, restored from its copy", file=str(self.path))
             self._go_on_in_memory("it was lost")
@@ -234,8 +236,6 @@ class Store:
             raise _DamageError("it is empty")
         if not found:
             self._create(connection)
-        elif found < self._version:
-            self._upgrade(connection, found)
 
     def _create(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
@@ -244,14 +244,13 @@ class Store:
         connection.execute(f"PRAGMA user_version={self._version:d}")
         connection.execute("COMMIT")
 
-    def _upgrade(self, connection: sqlite3.Connection, found: int) -> None:
-        connection.execute("BEGIN IMMEDIATE")
+    def _upgrade(self, connection: sqlite3.Connection) -> None:
+        """Give an older database the tables of the present."""
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
         for version in range(found, self._version):
             for statement in self._upgrades[version]:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={self._version:d}")
-        connection.execute("COMMIT")
-        _log.info("ledger upgraded", file=str(self.path), version=self._version)
+            connection.execute(f"PRAGMA user_version={version + 1:d}")
 
     def _handle(self, error: sqlite3.Error) -> None:
         """Continue in memory after an error of the file, with all rows that can be read from it."""
@@ -270,26 +269,16 @@ class Store:
         if old is not None and not is_damaged:
             with suppress(sqlite3.Error):
                 old.backup(memory)
+            self._transact(self._upgrade)
         if old is not None:
             old.close()
         if self._is_set_aside:
+            tables = [name for name, declared in self._schema.items() if "TABLE" in declared]
             for source in (self._copy, self.path):
-                self._salvage(source, memory)
+                salvage(source, memory, tables)
         if not is_damaged:
             _log.error("ledger not written, kept in memory", file=str(self.path), reason=reason)
         self._is_in_memory, self.problem = True, f"{self.path}: {reason}"
-
-    def _salvage(self, source: Path, target: sqlite3.Connection) -> None:
-        """Copy the rows that can be read from a file and that fit the tables."""
-        if not source.exists():
-            return
-        with suppress(sqlite3.Error), closing(_reader(source)) as connection:
-            for table in (name for name, declared in self._schema.items() if "TABLE" in declared):
-                columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
-                marks = ", ".join("?" * len(columns))
-                for row in _readable_rows(connection, table, columns):
-                    with suppress(sqlite3.Error):
-                        target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
 
     def _write_whole(self, path: Path) -> None:
         """Write the whole database into a file, which appears complete or not at all."""
@@ -323,30 +312,6 @@ class Store:
         except OSError:
             return None
         return state.st_dev, state.st_ino
-
-
-def _reader(path: Path) -> sqlite3.Connection:
-    """Open a file that may be damaged, to read it together with its write-ahead log."""
-    connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA cell_size_check=ON")
-    return connection
-
-
-def _readable_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-    """Return the readable rows of a table: from both ends up to the damaged part."""
-    known = set()
-    with suppress(sqlite3.Error):
-        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-    if set(columns) != known:
-        return
-    for order in ("ASC", "DESC"):
-        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED ORDER BY rowid {order}"
-        try:
-            yield from connection.execute(query)
-        except (sqlite3.Error, UnicodeDecodeError):
-            continue  # what lies behind the damage is found from the other end
-        return
 
 
 def _code(error: sqlite3.Error) -> int | None:
