@@ -15,18 +15,19 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
-from fleet_health.config.locations import load_location
+from fleet_health.config.document import UnreadableConfigError
+from fleet_health.config.locations import DEFAULT_PATH, LOCATIONS, load_location
 from fleet_health.errors import ConfigError, FleetHealthError
 from fleet_health.files.safe_files import SafeDirectory, UnsafePathError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
 EXIT_NOT_RUNNING = 4
 """The exit status if there is no service that answers."""
@@ -227,9 +228,17 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
     """Do something with the socket of the service that the options mean, and give the exit status.
 
     What goes wrong is said: a configuration that is not right, a request that is refused, a service that is not there.
+    If the installed configuration is unreadable, the service goes on with the one before: it is looked for where it
+    listens by default.
     """
+    file = config_path(options)
     try:
-        path = load_location(config_path(options), "control.path")
+        path = load_location(file, "control.path")
+    except UnreadableConfigError as error:
+        if file != DEFAULT_PATH:
+            return refuse(error)
+        refuse(error)
+        path = Path(LOCATIONS["control.path"].default)
     except ConfigError as error:
         return refuse(error)
     try:

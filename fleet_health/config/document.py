@@ -17,13 +17,24 @@ LISTS = ("receivers", "overrides", "quiet", "destinations")
 """The tables that may come several times, and are no settings themselves."""
 
 _FOUND_LENGTH = 60
+_IN_QUOTES = 'texts and durations stand in straight quotes, such as "5m"'
+# What the parser reports, and what the mistake is most likely.
+_LIKELY = {
+    "Cannot overwrite a value": "it is set before, too",
+    "Invalid value": _IN_QUOTES,
+    "Expected newline or end of document after a statement": _IN_QUOTES,
+}
+
+
+class UnreadableConfigError(ConfigError):
+    """The file cannot be read, or is no TOML, so that nothing in it is known."""
 
 
 def read_document(path: Path) -> dict[str, Any]:
     """Read a file.
 
     Raises:
-        ConfigError: It cannot be read, or is no TOML.
+        UnreadableConfigError: It cannot be read, or is no TOML.
 
     """
     try:
@@ -34,10 +45,11 @@ def read_document(path: Path) -> dict[str, Any]:
         problem = Problem(f"byte {error.start}", "UTF-8", f"0x{error.object[error.start]:02x}")
     except tomllib.TOMLDecodeError as error:
         message, _, place = str(error).rpartition(" (at ")
-        problem = Problem(place.rstrip(")") or "file", "TOML", message)
+        likely = f": {_LIKELY[message]}" if message in _LIKELY else ""
+        problem = Problem(place.rstrip(")") or "file", "TOML", "a syntax error", f"{message}{likely}")
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
         problem = Problem("file", "TOML of a reasonable size", str(error))
-    raise ConfigError(path, [problem]) from None
+    raise UnreadableConfigError(path, [problem]) from None
 
 
 class TableReader:

@@ -29,7 +29,7 @@ def load_location(path: Path | None, key: str) -> Path:
         key: The setting.
 
     Raises:
-        ConfigError: The file is no TOML, or this key or another one in its table is wrong.
+        ConfigError: The file is no TOML (UnreadableConfigError), or this key or another one in its table is wrong.
 
     """
     problems: list[Problem] = []

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.__main__ import main
+from fleet_health.config import values
+from fleet_health.config.key import Key
+from fleet_health.config.locations import LOCATIONS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -160,6 +165,31 @@ def test_a_configuration_that_is_wrong_changes_nothing(
     assert document.documents[0]["version"] == 1
     assert len(document.documents[0]["problems"]) == 2
     assert reloads == []
+
+
+def test_a_service_is_found_though_its_configuration_is_no_toml(
+    site: Site, start_service: StartService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it listens by default, if that is the installed configuration; the mistake is shown, too."""
+    site.configure()
+    site.upload("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    monkeypatch.setattr("fleet_health.cli.options.DEFAULT_PATH", site.config)
+    monkeypatch.setitem(LOCATIONS, "control.path", Key(values.path, str(site.directory / "control.sock")))
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.config.write_text("tick = 5m")
+        elsewhere = main(["status"])
+        monkeypatch.setattr("fleet_health.cli.client.DEFAULT_PATH", site.config)
+        capsys.readouterr()
+        status = main(["status"])
+        shown = capsys.readouterr()
+        reloaded = main(["reload"])
+
+    assert (elsewhere, status, reloaded) == (2, 0, 2)
+    assert shown.out.startswith("1 host: 1 well\n")
+    assert "line 1, column 9: expected TOML" in shown.err
 
 
 def test_what_cannot_be_written_is_said_before_and_after(

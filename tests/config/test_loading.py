@@ -306,7 +306,22 @@ def test_a_syntax_error_is_told_with_its_place(
     """What is no TOML is one problem, at a line and column."""
     (problem,) = problems_of(content)
 
-    assert re.fullmatch(rf"({message}): expected TOML, found \w.*[^)]", problem)
+    assert re.fullmatch(rf"({message}): expected TOML, found a syntax error \(\w.*\)", problem)
+
+
+@pytest.mark.parametrize(
+    ("content", "likely"),
+    [
+        ("tick = 5m", "in straight quotes"),
+        ("tick = “5m”", "in straight quotes"),
+        ('tick = "5m"\ntick = "6m"', "it is set before, too"),
+    ],
+)
+def test_a_frequent_syntax_error_is_explained(content: str, likely: str, problems_of: Callable[..., list[str]]) -> None:
+    """In words for somebody who does not know TOML."""
+    (problem,) = problems_of(content.encode())
+
+    assert likely in problem
 
 
 def test_bytes_that_are_not_utf8_are_told_with_their_place(problems_of: Callable[..., list[str]]) -> None:
