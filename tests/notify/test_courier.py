@@ -19,16 +19,15 @@ from fleet_health.notify.reconcile import Queue, Recipient, changes, notificatio
 from fleet_health.notify.retry import LAST_WAIT_S, Retry, SystemClock
 from fleet_health.notify.worker import Worker
 from tests.notify.test_ledger import NOON, SILENT
-from tests.rig.destinations import configured
+from tests.rig.destinations import Level, configured
 from tests.rig.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from fleet_health.notify.couriers.courier import Courier
     from fleet_health.notify.documents import Incident
-    from fleet_health.notify.message import Message, Notification
+    from fleet_health.notify.message import Message
 
 
 @dataclass
@@ -100,30 +99,6 @@ class Pulse:
         self.pings.append((summary, is_well))
         if len(self.pings) == 1:
             raise DeliveryError("away", retry_after_s=0.0)
-        return Delivered("taken")
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-@dataclass
-class Level:
-    """Where the whole set is sent; it keeps the latest."""
-
-    standing: Sequence[Notification] = ()
-    ended: Sequence[Notification] = ()
-
-    def hold(
-        self,
-        standing: Sequence[Notification],
-        ended: Sequence[Notification],
-        expires_at: int,
-        *,
-        is_test: bool = False,
-    ) -> Delivered:
-        """Take a set."""
-        del expires_at, is_test
-        self.standing, self.ended = standing, ended
         return Delivered("taken")
 
     def close(self) -> None:

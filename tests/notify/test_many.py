@@ -15,16 +15,16 @@ from fleet_health.config.loading import load
 from fleet_health.model.instant import isoformat
 from fleet_health.notify.destination import Delivered
 from fleet_health.notify.service import Notifier
+from tests.rig.destinations import Level
 from tests.rig.inbox import destinations
 from tests.rig.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from fleet_health.config.destinations.reading import DestinationSettings
     from fleet_health.notify.destination import AnyDestination
-    from fleet_health.notify.message import Message, Notification
+    from fleet_health.notify.message import Message
 
 COUNT = 1_000
 
@@ -54,29 +54,6 @@ class Person(Taker):
     """One that a person reads."""
 
     takes_groups: ClassVar[bool] = True
-
-
-@dataclass
-class Level:
-    """One that holds the whole set."""
-
-    sets: list[Sequence[Notification]] = field(default_factory=list)
-
-    def hold(
-        self,
-        standing: Sequence[Notification],
-        ended: Sequence[Notification],
-        expires_at: int,
-        *,
-        is_test: bool = False,
-    ) -> Delivered:
-        """Take the set."""
-        del ended, expires_at, is_test
-        self.sets.append(standing)
-        return Delivered("taken")
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 def document(count: int) -> bytes:
@@ -128,7 +105,7 @@ async def test_a_thousand_incidents_are_one_message_for_a_person(tmp_path: Path)
     notifier = Notifier(lambda: load(config), build)
     running = asyncio.create_task(notifier.run())
     patience = Patience()
-    while len(program.messages) < COUNT or not phone.messages or not any(alertmanager.sets):
+    while len(program.messages) < COUNT or not phone.messages or not alertmanager.standing:
         assert patience.is_left
         assert not running.done(), running.result()
         await asyncio.sleep(0.02)
@@ -141,4 +118,4 @@ async def test_a_thousand_incidents_are_one_message_for_a_person(tmp_path: Path)
     assert len(message.notifications) == COUNT
     assert {len(one.notifications) for one in program.messages} == {1}
     assert len({one.key for one in program.messages}) == len(program.messages) == COUNT
-    assert len(alertmanager.sets[-1]) == COUNT
+    assert len(alertmanager.standing) == COUNT

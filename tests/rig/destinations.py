@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.destinations.reading import read_destinations
 from fleet_health.model.instant import SECOND_US
+from fleet_health.notify.destination import Delivered
 from fleet_health.notify.message import Kind, Message, Notification
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from fleet_health.config.destinations.reading import DestinationSettings
@@ -28,6 +31,30 @@ SILENT = Notification(
     opened_at=OPENED,
     decided_at=OPENED,
 )
+
+
+@dataclass
+class Level:
+    """A destination that is sent all incidents that stand, such as Alertmanager. It keeps the latest set."""
+
+    standing: Sequence[Notification] = ()
+    ended: Sequence[Notification] = ()
+
+    def hold(
+        self,
+        standing: Sequence[Notification],
+        ended: Sequence[Notification],
+        expires_at: int,
+        *,
+        is_test: bool = False,
+    ) -> Delivered:
+        """Take a set."""
+        del expires_at, is_test
+        self.standing, self.ended = standing, ended
+        return Delivered("taken")
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def configured(type_: str, **keys: Any) -> DestinationSettings:

@@ -293,7 +293,7 @@ def _show_history(document: Mapping[str, Any], options: argparse.Namespace) -> i
         (
             local_wall(one["settled_wall"] or one["queued_wall"]),
             one["destination"],
-            one["kind"] + (" of both" if one["is_unannounced"] else ""),
+            "opening and " * one["is_unannounced"] + one["kind"],
             one["host"],
             one["symptom"],
             one["state"],
