@@ -1,4 +1,4 @@
-"""Absence counts from when uploading was possible, and no source's silence outweighs what the other shows."""
+"""Absence counts from when uploading was possible, and no source's silence outweighs what the other one shows."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def states(fleet: Fleet, now: Instant, *events: tuple[int, bool]) -> None:
 def test_nobody_is_blamed_just_after_the_receiver_started(
     events: list[tuple[int, bool]], settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """The hosts have as long as ever from the start on; the same rows without these words are findings."""
+    """The full limit counts from the start; without systemd's messages the same rows are findings."""
     fleet = fleet_of(uploads=ROWS)
     states(fleet, now, *events)
 
@@ -85,7 +85,7 @@ def test_nobody_is_blamed_just_after_the_receiver_started(
 
 
 def test_who_stays_away_is_found_in_time(settings: Settings, fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """A microsecond after its time from the start on, and neither lost nor forgotten because of the outage."""
+    """One microsecond after its limit from the start on; it is neither lost nor forgotten because of the outage."""
     outage = 62 * HOUR_US
     fleet = fleet_of(uploads=[("a", outage + AFTER_US + MINUTE_US), ("b", 0)])
     states(fleet, now, (outage + AFTER_US, False), (AFTER_US, True))
@@ -99,7 +99,7 @@ def test_who_stays_away_is_found_in_time(settings: Settings, fleet_of: Callable[
 def test_who_was_away_before_the_receiver_stopped_stays_found(
     settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A restart is no sign of a host."""
+    """A restart of the receiver is not a sign of a host."""
     fleet = fleet_of(uploads=[("a", 4 * HOUR_US), ("b", 3 * HOUR_US)])
     states(fleet, now, (3 * HOUR_US, False), (SECOND_US, True))
 
@@ -109,7 +109,7 @@ def test_who_was_away_before_the_receiver_stopped_stays_found(
 def test_a_receiver_that_restarts_often_hides_no_dead_host(
     settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Each restart gives the whole time anew, but half of all time counts in any case."""
+    """Each restart restarts the limit, but at least half of all time counts."""
     fleet = fleet_of(uploads=[("a", 70 * MINUTE_US), ("b", 0)])
     for ago in range(60, 0, -10):
         states(fleet, now, (ago * MINUTE_US + SECOND_US, False), (ago * MINUTE_US, True))
@@ -120,7 +120,7 @@ def test_a_receiver_that_restarts_often_hides_no_dead_host(
 def test_a_stop_that_an_upload_or_a_gap_speaks_against_is_no_pause(
     settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """The receiver was started otherwise, or its start may be missing: then absence counts as ever."""
+    """The receiver was started in another way, or its start may be missing, so absence counts as usual."""
     contradicted = fleet_of(uploads=[("a", 2 * HOUR_US), ("b", MINUTE_US)])
     unsure = fleet_of(uploads=[("a", 2 * HOUR_US)])
     unsure.coverage = (Coverage("journal", gaps=(Gap(now - HOUR_US, now - HOUR_US + 1, "lost"),)),)
@@ -143,7 +143,7 @@ def test_a_stop_that_an_upload_or_a_gap_speaks_against_is_no_pause(
 def test_a_mute_window_gives_its_hosts_the_whole_time_anew(
     window: MuteWindow, silent: list[str], settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Hosts may be off in it; one that has no end would hide them for ever, and only mutes them."""
+    """Hosts may be off in it. A window without an end only mutes its hosts, because it would hide them for ever."""
     fleet = fleet_of(uploads=ROWS[:2])
     fleet.mute_windows = [window]
 
@@ -151,7 +151,7 @@ def test_a_mute_window_gives_its_hosts_the_whole_time_anew(
 
 
 def test_after_a_weekend_nobody_is_lost(settings: Settings, fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """A mute window counts for no lookback; 2026-11-23 is a Monday."""
+    """A mute window does not count for the lookback; 2026-11-23 is a Monday."""
     weekend = [replace(NIGHT, days=frozenset({4, 5, 6}), begins=time(0), ends=time(0))]
     weekend += [replace(NIGHT, days=frozenset({0}), begins=time(0), ends=time(18))]
     fleet = fleet_of(uploads=[("a", 91 * HOUR_US), ("b", 0)])
@@ -164,7 +164,7 @@ def test_after_a_weekend_nobody_is_lost(settings: Settings, fleet_of: Callable[.
 def test_never_seen_waits_for_what_could_not_be(
     expecting: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Just after an outage as long as the lookback, an expected host is given its grace."""
+    """After an outage as long as the lookback, an expected host is given its grace."""
     fleet = fleet_of(uploads=[("a", 0)])
     states(fleet, now, (30 * HOUR_US, False), (HOUR_US, True))
 
@@ -193,7 +193,7 @@ def test_a_unit_that_starts_again_and_again_is_down(  # noqa: PLR0917
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """It looks up whenever one looks, and nobody uploads; the silence of two hosts is its fault."""
+    """It runs at each evaluation, but no host uploads; two silent hosts are its consequence."""
     fleet = fleet_of(uploads=[("a", upload_s_ago * SECOND_US), ("b", 45 * MINUTE_US)])
     for number in reversed(range(count)):
         start = number * period_s * SECOND_US
@@ -205,7 +205,7 @@ def test_a_unit_that_starts_again_and_again_is_down(  # noqa: PLR0917
 def test_what_keeps_failing_is_not_over_with_another_start(
     settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """It takes a start that holds, or an upload."""
+    """It is over with a start that lasts, or with an upload."""
     (detector,) = (one for one in settings.detectors() if one.symptom == "receiver-down")
     failing, mended = fleet_of(uploads=[("a", HOUR_US)]), fleet_of(uploads=[("a", MINUTE_US)])
     for fleet in (failing, mended):
@@ -232,7 +232,7 @@ def test_accepted_uploads_refute_every_absence(
 def test_who_uploads_is_not_forgotten_for_want_of_rows(
     settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A full disk for longer than the lookback makes nobody lost."""
+    """No host is lost, even if the disk is full for longer than the lookback."""
     fleet = fleet_of(uploads=[("a", 30 * HOUR_US), ("b", 30 * HOUR_US)], responses=[("a", MINUTE_US, 201)])
 
     assert evict(fleet, lookback_of(settings.detectors()), now).keys() == {"b"}
@@ -241,7 +241,7 @@ def test_who_uploads_is_not_forgotten_for_want_of_rows(
 def test_rows_that_are_dated_long_ago_are_named(
     settings: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """The operator is led to the receiver's clock, and not to its disk."""
+    """The alert points to the receiver's clock, not to its disk."""
     fleet = fleet_of(uploads=[("a", 2 * HOUR_US)], responses=[("a", 3 * MINUTE_US, 201)] * 3)
     fleet.coverage = (Coverage("index", late_us=2 * HOUR_US), Coverage("journal"))
     details = {one.symptom: one.detail for one in evaluate(fleet, settings.detectors(), now).findings}
@@ -253,7 +253,7 @@ def test_rows_that_are_dated_long_ago_are_named(
 
 
 def test_a_detail_says_what_counts(settings: Settings, fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """How long ago the last upload was, how much of that counts, and since when."""
+    """It states how long ago the last upload was, how much of that counts, and since when."""
     fleet = fleet_of(uploads=[("a", 3 * HOUR_US + MINUTE_US), ("b", 0)])
     states(fleet, now, (3 * HOUR_US, False), (31 * MINUTE_US, True))
     (finding,) = (one for one in evaluate(fleet, settings.detectors(), now).findings if one.symptom == "silent")

@@ -149,7 +149,7 @@ ENTRIES = st.lists(
 def test_the_findings_are_those_of_the_rules(
     rows: list[Upload], entries: list[Entry], default: Rules, bench: Rules, *, has_evicted: bool
 ) -> None:
-    """Evaluated as of an instant, with the hosts' own limits, the core finds what the rules say, evicted or not."""
+    """As of any instant, with each host's own limits, and after any eviction."""
     fleet, detectors = Fleet(), limits_of(default, bench)
     fleet.uploads.record(row for row in rows if row.at <= NOW)
     fleet.traffic.record(entries)

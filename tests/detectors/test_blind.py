@@ -48,7 +48,7 @@ AFTER_US = 15 * MINUTE_US
 def test_a_source_unseen_for_too_long_is_a_finding(
     unseen: dict[str, int | None], details: list[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """It concerns no host in particular, and says which source is away, for how long, and why."""
+    """It is about no single host, and states which source is away, for how long, and why."""
     fleet = fleet_of()
     fleet.coverage = tuple(
         Coverage(source) if age is None else Coverage(source, now - age, f"why {source}")
@@ -95,7 +95,7 @@ RUN_LIMIT_US, UNIT = 30 * MINUTE_US, "receiver.service"
 def test_gaps_that_keep_coming_are_a_finding(
     gaps: list[tuple[int, int, int]], detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """From the begin of the first to the end of the last for longer than allowed; it is over with a whole window."""
+    """If they last for longer than allowed, from the first to the last; one whole window ends it."""
     fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     fleet.coverage = (
         Coverage(
@@ -120,7 +120,7 @@ def test_gaps_that_keep_coming_are_a_finding(
 
 
 def test_a_clock_that_was_set_is_no_loss(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Nor is a night in which the machine slept."""
+    """Neither is a night in which the machine was suspended."""
     fleet = fleet_of()
     fleet.coverage = (Coverage("journal", gaps=(Gap(now - 600 * MINUTE_US, now, CLOCK_SET),) * 2),)
 
@@ -128,7 +128,7 @@ def test_a_clock_that_was_set_is_no_loss(fleet_of: Callable[..., Fleet], now: In
 
 
 def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """With what to do about either."""
+    """Its fix covers both."""
     fleet = fleet_of()
     gap = Gap(now - 20 * MINUTE_US, now, SUPPRESSED, 3)
     fleet.coverage = (Coverage("index", now - 16 * MINUTE_US, "why"), Coverage("journal", gaps=(gap,)))
@@ -142,7 +142,7 @@ def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], n
 
 
 def test_it_looks_at_no_observation() -> None:
-    """So it is evaluated whatever cannot be seen."""
+    """So it can be evaluated whatever else cannot be seen."""
     assert Blind(AFTER_US).lookback == Lookback()
 
 
@@ -165,7 +165,7 @@ def test_it_looks_at_no_observation() -> None:
 def test_what_is_read_and_not_understood_is_a_finding(
     source: str, share: Share, detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """At once if none ever was; else when the last one that was is too long ago. It ends with one that is."""
+    """At once if no line ever was; otherwise when the last one is too long ago. One understood line ends it."""
     fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     if share.last_at is not None:
         share = replace(share, last_at=now + share.last_at)
@@ -201,7 +201,7 @@ def test_a_journal_without_an_entry_of_the_unit_is_a_finding(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """One upload is enough that must have left an entry; without any it takes a while."""
+    """At once after one upload that must have left an entry; without uploads it takes longer."""
     void_age, begin_age, upload_age = ages
     fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
     blind = Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
@@ -239,7 +239,7 @@ def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """The unit has entries, of long ago: another one took the upload, or this is the journal of another machine."""
+    """The unit has only old entries: another unit took the upload, or this is another machine's journal."""
     quiet_age, begin_age, upload_age = ages
     fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
     quiet_since, begins_at = (None if age is None else now - age for age in (quiet_age, begin_age))
@@ -280,7 +280,7 @@ def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
 def test_what_is_suggested_names_the_receiver_s_units(
     units: tuple[str, ...], named: str, places: list[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Where there is no service the drop-in has no place yet."""
+    """A drop-in is suggested only if there is a service for it."""
     fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, units)
     gap = Gap(now - 20 * MINUTE_US, now, SUPPRESSED, 3)
     fleet.coverage = (Coverage("journal", gaps=(gap,), void_since=now - 20 * MINUTE_US),)
@@ -295,7 +295,7 @@ def test_what_is_suggested_names_the_receiver_s_units(
 def test_a_journal_whose_lines_match_nothing_while_rows_come_is_a_finding(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Then it is the patterns that are to be looked at."""
+    """The fix points to the patterns."""
     fleet, blind = fleet_of(uploads=[("a", 10 * MINUTE_US)]), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     fleet.coverage = (Coverage("journal", read_since=now - 60 * MINUTE_US, quiet_since=now - MINUTE_US),)
 
@@ -308,14 +308,14 @@ def test_a_journal_whose_lines_match_nothing_while_rows_come_is_a_finding(
 
 
 def test_its_limits_are_both_figures() -> None:
-    """If either changes, what is no longer found may be over for that alone."""
+    """A change of either may be the reason that it is no longer found."""
     figures = {Blind(after_us, window_us).limits_of("*") for after_us in (1, 2) for window_us in (3, 4)}
 
     assert figures == {"1,3", "1,4", "2,3", "2,4"}
 
 
 def test_lines_that_are_not_understood_are_reported_once(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """That no line is a response follows from that."""
+    """That no line is a response follows from that, so it is not reported as well."""
     fleet = fleet_of(uploads=[("a", 10 * MINUTE_US)])
     fleet.coverage = (Coverage("journal", share=Share(20, 0, 20), read_since=now - 60 * MINUTE_US),)
 

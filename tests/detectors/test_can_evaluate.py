@@ -1,4 +1,4 @@
-"""Which sources each detector must see to evaluate at all."""
+"""Which sources each detector must see to be evaluated."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ BY_BOTH = {"index-stalled", "journal-lossy"}
     ],
 )
 def test_what_can_be_evaluated_by_what_is_seen(seen: list[str], evaluated: set[str]) -> None:
-    """The receiver may be down by either word; what compares the two needs both."""
+    """Either source can show that the receiver is down; a comparison of both needs both."""
     assert {detector.symptom for detector in load(None).detectors() if detector.can_evaluate(seen)} == evaluated

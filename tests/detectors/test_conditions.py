@@ -1,4 +1,4 @@
-"""The conditions that explain a verdict are those that it goes by: all are met just where there is a finding."""
+"""The conditions that explain a verdict are those that decide it: all are met exactly where there is a finding."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_all_conditions_are_met_just_where_there_is_a_finding(
 
 
 def test_the_conditions_say_what_the_settings_say(tmp_path: Path) -> None:
-    """A limit in words is that of the setting that is named beside it."""
+    """Each limit shown is that of the setting named beside it."""
     config = tmp_path / "config.toml"
     config.write_text('[detectors.silent]\nafter = "42m"\n')
     silent = load(config).detectors()[0]

@@ -1,4 +1,4 @@
-"""`degraded`: uploads get through, and a share of the responses is refusals."""
+"""`degraded`: uploads get through, but a share of the responses are refusals."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_a_share_of_refusals_beside_accepted_uploads_is_a_finding(
 def test_errors_of_the_receiver_are_not_counted(
     others: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """From three hosts on that got a 5xx in the window, it says nothing of any of them; not even afterwards."""
+    """If three or more hosts got a 5xx in the window, no host is degraded, not even afterwards."""
     responses = [("pi-1", age, status) for age, status in mixed(7, 7, 503)]
     fleet = fleet_of(responses=responses + [(f"other-{number}", 5 * HOUR, 503) for number in range(others)])
 
@@ -113,7 +113,7 @@ def test_errors_of_the_receiver_are_not_counted(
 def test_refusals_of_the_host_are_counted_beside_errors_of_the_receiver(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """And only they are listed."""
+    """Only these refusals are listed."""
     responses = [("pi-1", age, status) for age, status in mixed(6, 5) + mixed(0, 9, 503)]
     fleet = fleet_of(responses=responses + [(f"other-{number}", HOUR, 503) for number in range(3)])
 
@@ -123,7 +123,7 @@ def test_refusals_of_the_host_are_counted_beside_errors_of_the_receiver(
 
 
 def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """How many of how many, by status in ascending order, and since when."""
+    """It states how many, over which time, and with which statuses in ascending order."""
     answers = mixed(6, 4) + mixed(1, 1, 500, age=HOUR)
     fleet = fleet_of(responses=[("pi-1", age, status) for age, status in answers])
 
@@ -150,7 +150,7 @@ def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Inst
 def test_a_missing_stamp_is_for_unstamped(
     unstamped: int, *, is_reported: bool, fixes: list[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Where that does not report it, its fix is suggested, and the finding says how many lack it."""
+    """If `unstamped` does not report it, its fix is suggested, and the finding states how many lack a stamp."""
     fleet = fleet_of(
         responses=[("pi-1", age, status) for age, status in mixed(10, 10, 412)], unstamped=[("pi-1", 1)] * unstamped
     )
@@ -162,7 +162,7 @@ def test_a_missing_stamp_is_for_unstamped(
 
 
 def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Hosts that an override names have its window, count and ratio."""
+    """Hosts that an override names have its limits, the others the default ones."""
     overrides = [
         Override("long-*", {"window_us": 24 * HOUR}),
         Override("strict-*", {"ratio": 0.1, "min_count": 2}),
@@ -193,7 +193,7 @@ def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet]
 def test_what_was_not_seen_whole_is_neither_found_nor_over(
     gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """The responses that are missing may have been accepted uploads, or refusals."""
+    """The missing responses may have been of either kind."""
     sick, well = (
         fleet_of(responses=[("pi-1", *one) for one in mixed(accepted, 10 - accepted)]) for accepted in (5, 10)
     )
@@ -223,7 +223,7 @@ def test_a_gap_hides_what_it_may_hold(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """A share of refusals cannot be ruled out if the missing lines may be enough of them."""
+    """The symptom cannot be ruled out if enough of the missing lines may be refusals."""
     fleet = fleet_of(responses=[("pi-1", *one) for one in answers])
     gaps = () if gap is None else (Gap(now - gap[0], now - gap[1], SUPPRESSED if gap[2] else REMOVED, gap[2]),)
     fleet.coverage = (Coverage("journal", gaps=gaps),)
@@ -234,7 +234,7 @@ def test_a_gap_hides_what_it_may_hold(
 def test_a_journal_that_begins_within_the_window_hides_what_was_before(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Of every host: nobody knows how many responses there were."""
+    """For every host: how many responses there were is not known."""
     fleet = fleet_of(responses=[("pi-1", *one) for one in mixed(99, 0)])
     fleet.coverage = (Coverage("journal", begins_at=now - 6 * HOUR + 1),)
 
@@ -242,7 +242,7 @@ def test_a_journal_that_begins_within_the_window_hides_what_was_before(
 
 
 def test_a_journal_that_begins_within_the_window_is_not_whole(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """What was answered before is not known."""
+    """Responses from before its begin are not known."""
     fleet = fleet_of(responses=[("pi-1", *one) for one in mixed(5, 5)])
     fleet.coverage = (Coverage("journal", begins_at=now - 6 * HOUR + 1),)
 
@@ -263,7 +263,7 @@ def test_a_journal_that_begins_within_the_window_is_not_whole(fleet_of: Callable
 def test_it_is_over_when_uploads_are_accepted_and_few_refused(
     answers: Answers, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """That refusals become too few to find it is not enough; the sign is the latest accepted upload."""
+    """Too few refusals for a finding are not enough; the sign is the latest accepted upload."""
     fleet = fleet_of(responses=[("pi-1", *one) for one in answers])
     accepted = [now - age for age, status in answers if status == 201]
 
@@ -272,7 +272,7 @@ def test_it_is_over_when_uploads_are_accepted_and_few_refused(
 
 
 def test_the_conditions_name_what_is_lacking(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """For a host, and not for the fleet."""
+    """For a host, but not for the fleet."""
     fleet = fleet_of(responses=[("pi-1", *one) for one in every(1, 12, 0, 422)], unstamped=[("pi-1", 1)] * 10)
 
     conditions = detector().conditions(fleet, "pi-1", now)
@@ -292,7 +292,7 @@ def test_the_conditions_name_what_is_lacking(fleet_of: Callable[..., Fleet], now
 def test_it_is_off_by_default_and_then_costs_nothing(
     tmp_path: Path, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Responses are kept for its window only where it is on, and it is asked beside all others."""
+    """Responses are kept for its window only if it is on."""
     config = tmp_path / "config.toml"
     config.write_text("[detectors.degraded]\nenabled = true\n")
     fleet = fleet_of(responses=[("pi-1", *one) for one in every(5, 355, 0, 201, 422)])
@@ -306,7 +306,7 @@ def test_it_is_off_by_default_and_then_costs_nothing(
 
 
 def test_many_events_are_counted_in_steps(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """And the detail says so."""
+    """The detail says so."""
     fleet = fleet_of(responses=[("pi-1", age * 1_000_000, (201, 422)[age % 2]) for age in range(20_000)])
 
     (finding,) = detector(replace(LIMITS, ratio=0.4)).find(fleet, now)
@@ -315,7 +315,7 @@ def test_many_events_are_counted_in_steps(fleet_of: Callable[..., Fleet], now: I
 
 
 def test_a_failing_receiver_inhibits_it(tmp_path: Path, fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Of the hosts that get mostly 5xx, which were refused by 4xx as well."""
+    """For hosts that got mostly 5xx and also some 4xx."""
     config = tmp_path / "config.toml"
     config.write_text("[detectors.degraded]\nenabled = true\n[receiver.failing]\nmin_hosts = 1\n")
     answers = every(5, 355, 30, 201, 422) + every(2, 30, 0, 201, 503, 503)

@@ -1,4 +1,4 @@
-"""One tick: every detector is asked, whatever the others do."""
+"""One evaluation: every detector runs, whatever the others do."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Finds:
 
 
 def test_findings_are_sorted_by_host_then_symptom(now: Instant) -> None:
-    """The order of the detectors, and of what they find, does not show."""
+    """The order of the detectors does not matter."""
     detectors = [Finds("x", ("b", "a")), Finds("w", ("b",))]
 
     found = (finding("a", "x"), finding("b", "w"), finding("b", "x"))
@@ -90,7 +90,7 @@ def test_findings_are_sorted_by_host_then_symptom(now: Instant) -> None:
 
 
 def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
-    """The others' findings stand, in front of it and behind it; its own half of an answer does not."""
+    """The findings of the others stand; its own partial result is dropped."""
     first, second = RuntimeError("first"), ValueError("second")
     detectors = [Finds("v", ("a",)), Finds("w", ("a",), first), Finds("x", ("a",)), Finds("y", (), second)]
 
@@ -105,13 +105,13 @@ def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
 
 
 def test_without_detectors_nothing_is_found(now: Instant) -> None:
-    """An evaluation by nobody is empty, and looks back nowhere."""
+    """The evaluation is empty, and needs no lookback."""
     assert evaluate(Fleet(), [], now) == Evaluation(now, ())
     assert lookback_of([]) == Lookback()
 
 
 def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
-    """The second time the findings are the same, and none of them is an alert again."""
+    """The second evaluation has the same findings and no alert."""
     incidents, detectors = Incidents(), [Finds("x", ("a", "b")), Finds("y", ("a",))]
 
     first, second = (evaluate(Fleet(), detectors, now) for _ in range(2))
@@ -121,14 +121,14 @@ def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
 
 
 def test_the_reach_is_the_longest_of_each_source() -> None:
-    """Each source is read back as far as the detector that looks back farthest in it."""
+    """The lookback of a source is the longest that any detector needs."""
     detectors = [Finds("x", lookback=Lookback(5, 1)), Finds("y", lookback=Lookback(2, 7)), Finds("z")]
 
     assert lookback_of(detectors) == Lookback(5, 7)
 
 
 def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """What is exactly as old as the lookback stays, and a microsecond more is forgotten; each source has its own."""
+    """An event exactly as old as the lookback stays; one microsecond older is forgotten. Each source has its own."""
     fleet = fleet_of(
         uploads=[("kept", 50), ("gone", 51)],
         responses=[("kept", 20, 201), ("gone", 21, 412)],
@@ -142,7 +142,7 @@ def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet],
 
 
 def test_of_an_exchanged_source_only_what_was_seen_since_proves_an_end(now: Instant) -> None:
-    """An incident that was open before is unproved as long as a source that its detector needs shows nothing new."""
+    """An earlier incident is unproved until each source that its detector needs shows something new."""
     fleet = Fleet()
     fleet.exchanged = {"journal": now - 5}
     detectors = [Finds("by-journal", needs=frozenset({"journal"})), Finds("by-index", needs=frozenset({"index"}))]

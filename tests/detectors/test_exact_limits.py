@@ -153,7 +153,7 @@ def is_found(symptom: str, fleet: Fleet, at: Instant) -> bool:
 
 @pytest.mark.parametrize(("symptom", "setting"), declared(Kind.DURATION))
 def test_a_verdict_changes_a_microsecond_after_the_time_is_up(symptom: str, setting: Setting) -> None:
-    """A time that is just up still counts as within it, for every detector alike."""
+    """Exactly at the limit is still within it, for every detector alike."""
     fleet, events = DURATIONS[setting.key]
     limit_us = KEYS[setting.key].read(setting.default)
     around = [[is_found(symptom, fleet, at + limit_us + step) for step in (-1, 0, 1)] for at in events]
@@ -164,7 +164,7 @@ def test_a_verdict_changes_a_microsecond_after_the_time_is_up(symptom: str, sett
 
 @pytest.mark.parametrize(("symptom", "setting"), declared(Kind.COUNT))
 def test_the_least_count_is_enough(symptom: str, setting: Setting) -> None:
-    """And one fewer is not."""
+    """One fewer is not."""
     least = KEYS[setting.key].read(setting.default)
 
     assert [is_found(symptom, COUNTS[setting.key](count), NOW) for count in (least - 1, least)] == [False, True]
@@ -172,7 +172,7 @@ def test_the_least_count_is_enough(symptom: str, setting: Setting) -> None:
 
 @pytest.mark.parametrize(("symptom", "setting"), declared(Kind.RATIO))
 def test_the_least_share_is_enough(symptom: str, setting: Setting) -> None:
-    """And one fewer of as many is not."""
+    """One fewer of the same number is not."""
     (count, make), share = RATIOS[setting.key], KEYS[setting.key].read(setting.default)
     least = round(count * share)
 
@@ -181,7 +181,7 @@ def test_the_least_share_is_enough(symptom: str, setting: Setting) -> None:
 
 
 def test_without_any_observation_only_what_is_expected_is_missed() -> None:
-    """No limit is reached by nothing, and a share of nothing is none."""
+    """Nothing reaches a limit, and a share of nothing is none."""
     fleet = fleet_of(known_since=NOW)
     for symptom, detector in DETECTOR.items():
         for host in (EVERY_HOST, "a", "expected"):

@@ -61,7 +61,7 @@ Answers = list[tuple[int, int]]
 def test_only_refusals_and_enough_of_them_are_a_finding(
     answers: Answers, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A host is found when the window holds enough answers and no success, to the microsecond."""
+    """If the window has enough responses and no success, to the microsecond."""
     fleet = fleet_of(responses=[("pi-1", age, status) for age, status in answers])
 
     assert [finding.host for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
@@ -69,7 +69,7 @@ def test_only_refusals_and_enough_of_them_are_a_finding(
 
 @pytest.mark.parametrize("ratio", [0.000001, 0.5, 0.95, 1.0])
 def test_without_a_success_any_ratio_is_reached(ratio: float, fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Of the answers that count, those that are no success are refusals, all of them."""
+    """Every response that counts and is not a success is a refusal."""
     limits = replace(LIMITS, ratio=ratio)
     fleet = fleet_of(responses=[("pi-1", 1, 412)] * 2 + [("pi-1", 1, 500)])
 
@@ -94,14 +94,14 @@ def test_without_a_success_any_ratio_is_reached(ratio: float, fleet_of: Callable
 def test_the_fix_goes_by_what_most_refusals_are(
     statuses: list[int], fix: str, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Most of them is more than half; who answers 5xx most of the time is at fault, not the host."""
+    """More than half of them decide; mostly 5xx means that the receiver is at fault."""
     fleet = fleet_of(responses=[("pi-1", 1, status) for status in statuses])
 
     assert [finding.suggested_fix for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == [fix]
 
 
 def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """What is found says how many were refused, over which time, and with which statuses in ascending order."""
+    """It states how many, over which time, and with which statuses in ascending order."""
     fleet = fleet_of(responses=[("pi-1", 1, status) for status in (503, 422, 400, 422, 422)])
 
     assert list(FatalOnly(HostLimits(LIMITS)).find(fleet, now)) == [
@@ -116,12 +116,12 @@ def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Inst
 
 
 def test_an_empty_fleet_has_nobody_refused(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Nobody is found where nobody is known."""
+    """There is no finding without hosts."""
     assert list(FatalOnly(HostLimits(LIMITS)).find(fleet_of(), now)) == []
 
 
 def test_neither_uploads_nor_unstamped_rejections_are_answers(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Only access lines count, however much else is known of a host."""
+    """Only access lines count, whatever else is known about a host."""
     fleet = fleet_of(
         uploads=[("pi-1", 1)],
         unstamped=[("pi-1", 1)] * 5 + [("pi-2", 1)] * 5,
@@ -132,7 +132,7 @@ def test_neither_uploads_nor_unstamped_rejections_are_answers(fleet_of: Callable
 
 
 def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Hosts that an override names have its window and count, the others the default ones."""
+    """Hosts that an override names have its limits, the others the default ones."""
     overrides = [Override("bench-*", {"window_us": HOUR_US, "min_count": 5}), Override("bench-1", {"min_count": 1})]
     refused = {"pi-1": (WINDOW_US + 1, 9), "pi-2": (1, 3), "bench-1": (HOUR_US, 1), "bench-2": (HOUR_US, 4)}
     fleet = fleet_of(responses=[(host, age, 412) for host, (age, count) in refused.items() for _ in range(count)])
@@ -146,7 +146,7 @@ def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet]
 
 
 def test_the_reach_is_the_longest_window() -> None:
-    """The journal must be known as far back as any host's window; rows are not needed."""
+    """The journal must be known as far back as the longest window of any host; rows are not needed."""
     overrides = [Override("a*", {"window_us": 2 * HOUR_US}), Override("b*", {"window_us": 1})]
 
     assert FatalOnly(HostLimits(LIMITS)).lookback == Lookback(uploads_us=WINDOW_US, traffic_us=WINDOW_US)
@@ -164,7 +164,7 @@ def test_the_reach_is_the_longest_window() -> None:
 def test_the_fix_is_that_of_unstamped_when_that_is_the_cause(
     refused: int, unstamped: int, fix: SuggestedFix, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """An upload without a stamp is warned of and refused: when more than half of the refusals are such."""
+    """If more than half of the refusals are for a missing stamp."""
     fleet = fleet_of(responses=[("pi-1", 1, 400)] * refused, unstamped=[("pi-1", 1)] * unstamped)
     stamps = HostLimits(UnstampedLimits(WINDOW_US, 10, SuggestedFix("stamp $host")))
 
@@ -203,7 +203,7 @@ def test_in_a_lossy_window_the_index_decides(  # noqa: PLR0917
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """Three refusals are found, or would be over if they were two; the ages are in microseconds."""
+    """Three refusals are a finding, two would be the end of it; ages are in microseconds."""
     uploads = [] if uploaded is None else [("pi-1", uploaded)]
     gaps = {"journal": journal_gap, "index": index_gap}
     coverage = tuple(lossy(name, now - gap[0], now - gap[1]) for name, gap in gaps.items() if gap)

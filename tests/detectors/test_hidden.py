@@ -1,4 +1,4 @@
-"""What a gap in the journal may hide of a host, and what rules it out."""
+"""What a gap in the journal may hide about a host, and what rules it out."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_what_a_gap_hides(  # noqa: PLR0917
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """Of one host; ages in minutes."""
+    """About one host; ages are in minutes."""
     fleet = fleet_of(
         uploads=[("pi-1", int(age * MINUTE)) for age in uploads],
         responses=[("pi-1", int(age * MINUTE), status) for age, status in responses],
@@ -90,7 +90,7 @@ def test_what_a_gap_hides(  # noqa: PLR0917
 
 
 def test_each_host_goes_by_its_own_window(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """A gap that one window reaches into need not concern another."""
+    """A gap within one host's window may be before another's."""
     overrides = [Override("short-*", {"window_us": 5 * MINUTE}), Override("strict-*", {"min_count": 3})]
     fleet = fleet_of()
     fleet.coverage = journal((*BRIEF, 5))(now)
@@ -102,5 +102,5 @@ def test_each_host_goes_by_its_own_window(fleet_of: Callable[..., Fleet], now: I
 
 
 def test_it_is_said_in_words() -> None:
-    """For one host and for more."""
+    """For one host, and for several."""
     assert in_words({"fatal-only": 1, "unstamped": 42}) == "fatal-only of 1 host, unstamped of 42 hosts"

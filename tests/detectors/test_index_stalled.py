@@ -1,4 +1,4 @@
-"""`index-stalled`: accepted uploads in the journal, and no row in the index."""
+"""`index-stalled`: accepted uploads in the journal, and no rows in the index."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ OLD = 5 * MINUTE_US
 def test_accepted_uploads_without_rows_are_a_finding(
     answers: list[tuple[int, int]], uploads: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """When enough hosts show it, to the microsecond, while others have rows; one host fewer is never enough."""
+    """If enough hosts show it, to the microsecond, while others have rows; one host fewer is not enough."""
 
     def fleet(count: int) -> Fleet:
         hosts = [f"pi-{number}" for number in range(count)]
@@ -96,7 +96,7 @@ def test_it_fires_from_one_host_on_however_seldom_it_uploads(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """What was accepted is remembered longer than the window; ages are hours."""
+    """Accepted uploads are remembered for longer than the window; ages are in hours."""
     fleet = fleet_of(
         responses=[(host, round(age * HOUR_US), 201) for host, age in reversed(answers)],
         uploads=[(host, round(age * HOUR_US)) for host, age in uploads],
@@ -110,7 +110,7 @@ def test_it_fires_from_one_host_on_however_seldom_it_uploads(
 def test_a_row_some_seconds_before_or_after_its_response_is_no_finding(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """The journal and the index need not agree to the second; rows in flight are waited for."""
+    """The two sources need not agree to the second, and rows may still be on their way."""
     for off_us in (-30 * SECOND_US, 30 * SECOND_US, SLACK_US):
         ages = [number * 10 * MINUTE_US + MINUTE_US for number in range(6)]
         fleet = fleet_of(
@@ -123,7 +123,7 @@ def test_a_row_some_seconds_before_or_after_its_response_is_no_finding(
 def test_what_was_accepted_before_the_index_begins_has_its_row_elsewhere(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """An index that was rotated where nobody finds it has not stalled; nor has one that begins only later."""
+    """An index that was rotated away or begins later has not stalled."""
     by_hour = fleet_of(responses=[("a", age * HOUR_US, 201) for age in (4, 3, 2, 1)])
     of_late = fleet_of(responses=[("a", age * MINUTE_US, 201) for age in (20, 15, 10, 5)])
     for fleet, begins_ago in ((by_hour, 2 * HOUR_US), (of_late, -1), (of_late, -HOUR_US)):
@@ -137,7 +137,7 @@ def test_what_was_accepted_before_the_index_begins_has_its_row_elsewhere(
 
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """All of them are counted, with their uploads; it inhibits nothing."""
+    """All hosts are counted; it inhibits nothing."""
     hosts = [f"pi-{number:02}" for number in range(12)]
 
     assert list(DETECTOR.find(fleet_of(responses=[(host, OLD, 201) for host in hosts] * 3), now)) == [
@@ -165,7 +165,7 @@ def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant)
 def test_a_known_gap_makes_it_unknown(
     source: str, gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """What is missing explains the disagreement; nor is it seen to be over."""
+    """The missing entries may explain the disagreement, and it is not over either."""
     hosts = ["pi-1", "pi-2", "pi-3"]
     bad = fleet_of(responses=[(host, OLD, 201) for host in hosts] * 2)
     good = fleet_of(responses=[("pi-1", OLD, 201)], uploads=[("pi-1", OLD)])
@@ -192,7 +192,7 @@ def test_a_known_gap_makes_it_unknown(
 def test_it_is_over_when_an_upload_is_in_both(
     answer: tuple[int, int] | None, upload: int | None, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """That the disagreement is no longer seen is not enough."""
+    """That the disagreement is no longer visible is not enough."""
     fleet = fleet_of(
         responses=[] if answer is None else [("pi-1", *answer)], uploads=[] if upload is None else [("pi-1", upload)]
     )
@@ -201,7 +201,7 @@ def test_it_is_over_when_an_upload_is_in_both(
 
 
 def test_the_reach_holds_the_row_before_the_window() -> None:
-    """Whether a row came just before it matters."""
+    """A row just before the window may belong to a response in it."""
     assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US + SLACK_US, traffic_us=WINDOW_US)
 
 
@@ -210,7 +210,7 @@ def test_the_reach_holds_the_row_before_the_window() -> None:
     [(0, WINDOW_US + SLACK_US), (WINDOW_US + SLACK_US, WINDOW_US + SLACK_US), (WINDOW_US * 2, WINDOW_US * 2)],
 )
 def test_it_looks_back_as_far_as_uploads_are_known_and_no_less_than_its_window(known_us: int, uploads_us: int) -> None:
-    """A row may come later than its response, by the slack."""
+    """A row may be later than its response by the allowed difference."""
     detector = IndexStalled(DisagreementLimits(WINDOW_US, SLACK_US, 3, SuggestedFix("Look.")), known_us)
 
     assert detector.lookback == Lookback(uploads_us=uploads_us, traffic_us=WINDOW_US)

@@ -39,7 +39,7 @@ FOUND: dict[str, dict[str, Any]] = {
 def test_its_findings_inhibit_what_it_declares(
     spec: DetectorSpec, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """No symptom more, and none less."""
+    """Exactly these symptoms."""
     if spec.symptom not in FOUND:
         assert spec.inhibits == ()
         assert "inhibits=" not in inspect.getsource(sys.modules[spec.build.__module__])

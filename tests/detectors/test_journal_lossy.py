@@ -1,4 +1,4 @@
-"""`journal-lossy`: rows in the index, and no accepted upload in the journal."""
+"""`journal-lossy`: rows in the index, and no accepted uploads in the journal."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ OLD = 5 * MINUTE_US
 def test_rows_without_accepted_uploads_are_a_finding(
     uploads: list[int], answers: list[tuple[int, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """When enough hosts show it, to the microsecond; one host fewer is never enough."""
+    """If enough hosts show it, to the microsecond; one host fewer is not enough."""
 
     def fleet(count: int) -> Fleet:
         hosts = [f"pi-{number}" for number in range(count)]
@@ -74,7 +74,7 @@ def test_rows_without_accepted_uploads_are_a_finding(
 def test_hosts_that_upload_all_the_time_are_compared_as_well(
     lines: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Their last row is always too young to be compared: the ones before it are."""
+    """Their last row is always too young to compare, so the ones before it are."""
     for seconds in (6, 30):
         ages = [number * seconds * SECOND_US for number in reversed(range(WINDOW_US // SECOND_US // seconds))]
         fleet = fleet_of(
@@ -90,7 +90,7 @@ def test_hosts_that_upload_all_the_time_are_compared_as_well(
 
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """All of them are counted; it inhibits nothing."""
+    """All hosts are counted; it inhibits nothing."""
     uploads = [(f"pi-{number:02}", OLD) for number in range(11)]
 
     assert list(DETECTOR.find(fleet_of(uploads=uploads), now)) == [
@@ -119,7 +119,7 @@ def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant)
 def test_a_known_gap_makes_it_unknown(
     source: str, gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """What is missing explains the disagreement; nor is it seen to be over."""
+    """The missing entries may explain the disagreement, and it is not over either."""
     bad = fleet_of(uploads=[(host, OLD) for host in ("pi-1", "pi-2", "pi-3")])
     good = fleet_of(responses=[("pi-1", OLD, 201)], uploads=[("pi-1", OLD)])
     bad.coverage = good.coverage = (Coverage(source, gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
@@ -129,7 +129,7 @@ def test_a_known_gap_makes_it_unknown(
 
 
 def test_it_is_over_when_an_upload_is_in_both(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """That nobody uploads any more is not enough."""
+    """That the disagreement is no longer visible is not enough."""
     assert not DETECTOR.is_over(fleet_of(), "*", now)
     assert not DETECTOR.is_over(fleet_of(uploads=[("pi-1", OLD)]), "*", now)
     assert DETECTOR.is_over(fleet_of(uploads=[("pi-1", OLD)], responses=[("pi-1", OLD, 201)]), "*", now)
@@ -148,7 +148,7 @@ def test_it_is_over_when_an_upload_is_in_both(fleet_of: Callable[..., Fleet], no
 def test_near_its_limit_it_does_not_come_and_go(
     lines: int, hosts: int, *, is_found: bool, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Of a journal that drops about half of the lines the share differs from one evaluation to the next."""
+    """In a journal that drops about half of the lines, the share varies between evaluations."""
     ages = [OLD + number * 20 * SECOND_US for number in range(8)]
     names = [f"pi-{number}" for number in range(hosts)]
     fleet = fleet_of(
@@ -161,12 +161,12 @@ def test_near_its_limit_it_does_not_come_and_go(
 
 
 def test_the_reach_is_the_window() -> None:
-    """For rows and for answers."""
+    """For all that it counts."""
     assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US, traffic_us=WINDOW_US)
 
 
 def test_the_sign_is_the_latest_upload_that_both_show(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Of each host the earlier of its newest row and its newest response; of a host in one of them only, none."""
+    """For each host the earlier of its newest row and newest response; none for a host in only one of them."""
     fleet = fleet_of(
         uploads=[("both", 9), ("row last", 3), ("row only", 1)],
         responses=[("both", 7, 201), ("row last", 5, 201), ("journal only", 0, 201)],

@@ -1,4 +1,4 @@
-"""Limits that differ by host: of the overrides that match, the most specific wins, attribute by attribute."""
+"""Limits of each host: of the overrides that match, the most specific one wins, attribute by attribute."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_most_specific_override_wins(overrides: list[Override], limits: Pair
 
 
 def test_what_was_said_once_is_said_again() -> None:
-    """Asking for a host a second time, or for very many hosts in between, changes nothing."""
+    """The limits of a host are the same when asked again, even after very many other hosts."""
     limits = HostLimits(Pair(), [Override("bench-*", {"first": 1})])
 
     before = limits.of("bench-1")
@@ -84,14 +84,14 @@ def test_what_was_said_once_is_said_again() -> None:
 
 
 def test_every_limit_that_can_be_in_force_is_known() -> None:
-    """The default comes with what each override makes of it."""
+    """The default, and what each override makes of it."""
     limits = HostLimits(Pair(), [Override("a", {"first": 1}), Override("b", {"second": 2})])
 
     assert limits.each_alone() == [Pair(), Pair(1), Pair(0, 2)]
 
 
 def test_names_that_come_and_go_fill_no_memory() -> None:
-    """What is remembered of hosts is forgotten when there are too many; each has its limits all the same."""
+    """Cached limits are dropped when there are too many; the results stay the same."""
     limits = HostLimits(Pair(), [Override("a-*", {"first": 1})])
 
     assert {limits.of(f"a-{number}") for number in range(45_000)} == {Pair(1)}

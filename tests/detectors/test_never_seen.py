@@ -1,4 +1,4 @@
-"""`never-seen`: what is expected, and is not there."""
+"""`never-seen`: a host that is expected and has never uploaded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_what_is_expected_and_unknown_is_found(  # noqa: PLR0917
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """A name is found until it uploads, a shape until a host of it does; who was lost has been seen."""
+    """A name until it uploads, a glob until any host that it matches does; a lost host has been seen."""
     fleet = fleet_of(uploads=[(host, HOUR) for host in uploaded])
     fleet.lost = frozenset(lost)
     detector = never_seen(*expected)
@@ -62,7 +62,7 @@ def test_what_is_expected_and_unknown_is_found(  # noqa: PLR0917
 
 
 def test_who_is_lost_from_this_tick_on_was_seen(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Its last upload is forgotten before anybody has found it lost."""
+    """Its last upload is forgotten in the same evaluation that finds it lost."""
     silent = Silent(HostLimits(SilentLimits(HOUR, 24 * HOUR, SuggestedFix("x"))))
     detectors, incidents = (silent, never_seen("a")), Incidents()
     fleet = fleet_of(uploads=[("a", 24 * HOUR)])
@@ -86,7 +86,7 @@ def test_who_is_only_refused_was_never_seen(fleet_of: Callable[..., Fleet], now:
 
 
 def test_the_ignored_take_no_place(fleet_of: Callable[..., Fleet]) -> None:
-    """They are in neither table, and others are not left out for them."""
+    """They are in neither table, and no other host is left out because of them."""
     fleet = fleet_of(
         uploads=[("bench-1", 1), ("a", 1)],
         responses=[("bench-1", 1, 412), ("a", 1, 412), ("bench-2", 1, 412)],

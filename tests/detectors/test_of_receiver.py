@@ -1,4 +1,4 @@
-"""Several receivers: a receiver is looked at by itself, the hosts over all of them."""
+"""With several receivers, each is evaluated by itself, and hosts over all of them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def found(fleet: Fleet, settings: Settings, now: Instant) -> set[tuple[str, str]
 def test_a_receiver_that_stopped_inhibits_only_the_hosts_that_uploaded_to_it_last(
     fleet: Fleet, settings: Settings, now: Instant
 ) -> None:
-    """Who has gone to the other one since has another reason to be silent."""
+    """A host that has moved to another receiver is silent for another reason."""
     fleet.record_uploads("a", [Upload("stayed", now - 45 * MINUTE), Upload("left", now - 45 * MINUTE)])
     fleet.record_uploads("b", [Upload("left", now - 44 * MINUTE)])
     fleet.record_traffic("a", [UnitState(now - 40 * MINUTE, is_running=False)])
@@ -61,7 +61,7 @@ def test_a_receiver_that_stopped_inhibits_only_the_hosts_that_uploaded_to_it_las
 
 
 def test_a_receiver_that_every_host_has_left_is_not_down(fleet: Fleet, settings: Settings, now: Instant) -> None:
-    """That nobody uploads there any more is no sign of a fault if they upload elsewhere."""
+    """If hosts upload elsewhere, no uploads there are not a fault."""
     hosts = [f"pi-{number}" for number in range(9)]
     fleet.record_uploads("a", [Upload(host, now - 45 * MINUTE) for host in hosts])
     fleet.record_uploads("b", [Upload(host, now - MINUTE) for host in hosts])
@@ -70,7 +70,7 @@ def test_a_receiver_that_every_host_has_left_is_not_down(fleet: Fleet, settings:
 
 
 def test_of_one_receiver_s_gap_the_other_is_evaluated(fleet: Fleet, settings: Settings, now: Instant) -> None:
-    """What is missing of one says nothing of the other."""
+    """A gap in one receiver's sources does not concern the other."""
     fleet.record_traffic("b", [Response(host, now - MINUTE, 500) for host in ("x", "y", "z") for _ in range(12)])
     whole = found(fleet, settings, now)
     fleet.coverage = (Coverage("journal@a", unseen_since=now - 1, reason="away"), Coverage("journal@b"))
@@ -83,7 +83,7 @@ def test_of_one_receiver_s_gap_the_other_is_evaluated(fleet: Fleet, settings: Se
 
 
 def test_which_detectors_can_evaluate(settings: Settings) -> None:
-    """One of a receiver needs its sources; one of hosts needs those of every receiver."""
+    """A detector of a receiver needs that receiver's sources; one of hosts needs those of all."""
     detectors = {one.name: one for one in settings.detectors()}
     of_a_alone = frozenset({"index@a", "journal@a"})
 
@@ -105,7 +105,7 @@ def test_what_is_forgotten_is_forgotten_of_each(fleet: Fleet, now: Instant) -> N
 
 
 def test_which_receiver_a_host_belongs_to(fleet: Fleet, now: Instant) -> None:
-    """The one that it uploaded to last, and the one that answered it last; none of a host that nobody knows."""
+    """The one of its last upload, and the one of the last response to it; none for an unknown host."""
     fleet.record_uploads("a", [Upload("moved", now - 2)])
     fleet.record_uploads("b", [Upload("moved", now - 1)])
     fleet.record_traffic("a", [Response("moved", now, 412)])
@@ -115,7 +115,7 @@ def test_which_receiver_a_host_belongs_to(fleet: Fleet, now: Instant) -> None:
 
 
 def test_what_changes_for_the_fleet_changes_for_each_receiver(fleet: Fleet, now: Instant) -> None:
-    """The limit of hosts, and who loses a place when an incident is over."""
+    """The limit of hosts, and the places of protected hosts."""
     fleet.record_traffic("a", [Response("stranger", now, 412)])
     fleet.protect(["stranger"])
     fleet.protect([])
@@ -138,7 +138,7 @@ def test_a_receiver_that_is_not_read_yet_has_shown_nothing(fleet: Fleet) -> None
 def test_a_detector_of_a_receiver_shows_the_conditions_of_that_receiver_alone(
     fleet: Fleet, settings: Settings, now: Instant
 ) -> None:
-    """Another receiver, and a host, have others."""
+    """It has none for another receiver or a host."""
     fleet.record_uploads("a", [Upload("pi-1", now - 45 * MINUTE)])
     fleet.record_traffic("a", [UnitState(now - 40 * MINUTE, is_running=False)])
     of_a, of_b = (one for one in settings.detectors() if one.symptom == "receiver-down")
@@ -149,7 +149,7 @@ def test_a_detector_of_a_receiver_shows_the_conditions_of_that_receiver_alone(
 
 
 def test_a_detector_of_a_receiver_is_of_absence_if_what_it_looks_for_is(settings: Settings) -> None:
-    """A silent receiver is; one that refuses too much is not."""
+    """A silent receiver is an absence; one that refuses too much is not."""
     of_absence = {one.symptom: one.is_of_absence for one in settings.detectors() if "@a" in one.name}
 
     assert of_absence["receiver-down"]

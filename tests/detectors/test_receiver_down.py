@@ -1,4 +1,4 @@
-"""`receiver-down`: by systemd's word on the unit, or because nobody uploads any more."""
+"""`receiver-down`: systemd reports that the unit is down, or no host uploads any more."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def named(ages: list[int]) -> list[tuple[str, int]]:
 def test_a_unit_that_is_down_for_too_long_is_a_finding(
     unit: tuple[int, bool] | None, ages: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """What systemd said last counts, unless somebody uploads all the same."""
+    """The latest message of systemd counts, unless a host has uploaded since."""
     fleet = fleet_of(uploads=named(ages))
     fleet.traffic.unit = unit and UnitState(now - unit[0], is_running=unit[1])
 
@@ -102,7 +102,7 @@ def test_a_unit_that_is_down_for_too_long_is_a_finding(
 def test_a_fleet_that_falls_silent_is_a_finding(
     uploads: list[tuple[str, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Nobody at all uploaded, of enough active hosts, and nearly all of them count as silent."""
+    """No host at all has uploaded, enough hosts are active, and nearly all of them count as silent."""
     assert [finding.host for finding in DETECTOR.find(fleet_of(uploads=uploads), now)] == ["*"] * is_found
 
 
@@ -119,7 +119,7 @@ def test_a_fleet_that_falls_silent_is_a_finding(
 def test_a_receiver_that_refuses_is_up(
     refused_ages: list[int], status: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A host that was refused lately has reached it. If nearly all others have not, the network may be the cause."""
+    """A host that was refused recently has reached it. If nearly all others have not, the network may be the cause."""
     refused = [(f"pi-{number}", age, status) for number, age in enumerate(refused_ages)]
     fleet = fleet_of(uploads=named([HOUR_US] * 10), responses=refused)
 
@@ -128,7 +128,7 @@ def test_a_receiver_that_refuses_is_up(
 
 
 def test_what_most_hosts_may_be_silent_for_counts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """A default that holds for few hosts does not delay the alert, and nobody waits for as long as that."""
+    """A default limit that holds for few hosts does not delay the alert."""
     detector = ReceiverDown(
         DETECTOR_LIMITS,
         HostLimits(
@@ -145,7 +145,7 @@ def test_what_most_hosts_may_be_silent_for_counts(fleet_of: Callable[..., Fleet]
 
 
 def test_a_host_in_a_mute_window_of_its_own_proves_nothing(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """It may be off, so it does not count among those that are not silent."""
+    """It may be off, so it does not count as a host that is not silent."""
     fleet = fleet_of(uploads=[*named([LATE] * 3), ("office-1", HOUR_US), ("office-2", HOUR_US)])
     fleet.mute_windows = (MutedHosts("office-", Pause(now - HOUR_US, now + HOUR_US, "a mute window")),)
 
@@ -153,7 +153,7 @@ def test_a_host_in_a_mute_window_of_its_own_proves_nothing(fleet_of: Callable[..
 
 
 def test_by_the_index_it_inhibits_hosts_that_fell_silent_with_it(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Not who was silent already when the last host uploaded."""
+    """But not hosts that were silent already when the last host uploaded."""
     newest = 40 * MINUTE_US
     uploads = [
         ("pi-1", newest),
@@ -181,7 +181,7 @@ def test_by_the_index_it_inhibits_hosts_that_fell_silent_with_it(fleet_of: Calla
 def test_by_systemds_word_it_inhibits_hosts_that_uploaded_until_then(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Not who was silent already when the unit stopped."""
+    """But not hosts that were silent already when the unit stopped."""
     stopped = 5 * MINUTE_US
     fleet = fleet_of(
         uploads=[
@@ -203,7 +203,7 @@ def test_by_systemds_word_it_inhibits_hosts_that_uploaded_until_then(
 
 
 def test_both_ways_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Its detail names both, and it inhibits what either inhibits."""
+    """Its detail names both, and it inhibits what either one inhibits."""
     fleet = fleet_of(uploads=named([2 * HOUR_US, 2 * HOUR_US + AFTER_US, 2 * HOUR_US + AFTER_US + 1]))
     fleet.traffic.unit = UnitState(now - 50 * MINUTE_US, is_running=False)
 
@@ -255,7 +255,7 @@ def test_what_was_not_seen_whole_is_not_found(
 def test_it_is_over_when_the_unit_starts_or_somebody_uploads(
     unit: tuple[int, bool] | None, ages: list[int], *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """That too few hosts are left to tell is not enough, nor a unit that merely runs."""
+    """Too few remaining hosts are not enough, nor is a unit that merely runs."""
     fleet = fleet_of(uploads=named(ages))
     fleet.traffic.unit = unit and UnitState(now - unit[0], is_running=unit[1])
 
@@ -266,7 +266,7 @@ def test_it_is_over_when_the_unit_starts_or_somebody_uploads(
 def test_a_start_proves_nothing_while_nobody_sees_who_uploads(
     *, is_readable: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A unit that systemd has started again may hang; as long as the index is not read nobody would know."""
+    """A unit that was started again may hang, which only the index can show."""
     fleet = fleet_of(uploads=named([LATE + MINUTE_US] * 3))
     fleet.traffic.unit = UnitState(now - 20 * MINUTE_US, is_running=True)
     fleet.coverage = (Coverage("index", None if is_readable else now - MINUTE_US, "it is gone"), Coverage("journal"))
@@ -275,7 +275,7 @@ def test_a_start_proves_nothing_while_nobody_sees_who_uploads(
 
 
 def test_the_reach_is_that_of_silent_and_the_units_own() -> None:
-    """All active hosts must be known, and whether each was answered within the time that it may be silent."""
+    """All active hosts must be known, and recent responses to each."""
     assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=2 * HOUR_US)
 
 
@@ -315,12 +315,12 @@ SLOW = [("slow", AFTER_US + 1)]
 def test_who_may_be_silent_for_a_receiver_that_hangs(
     uploads: list[tuple[str, int]], waiting: set[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Who was due since the last upload of any host, as long as that is not too long ago to be decided."""
+    """Hosts that were due since the last upload of any host, unless that is too long ago to be decided."""
     assert DETECTOR.may_inhibit(fleet_of(uploads=uploads), now) == {(host, "silent") for host in waiting}
 
 
 def test_nobody_waits_where_the_index_was_not_seen_whole(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Then the receiver is not found to be down by the index either."""
+    """Then the index cannot show that the receiver is down either."""
     fleet = fleet_of(uploads=[*SLOW, *named([5 * MINUTE_US] * 2)])
     fleet.coverage = (Coverage("index", gaps=(Gap(now - 2, now - 1, "lost"),)),)
 
@@ -330,7 +330,7 @@ def test_nobody_waits_where_the_index_was_not_seen_whole(fleet_of: Callable[...,
 def test_time_in_which_nobody_could_upload_does_not_make_silent_before(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Who was off in the mute window, and would be due after it, is inhibited like any other."""
+    """A host that was off in the mute window and due after it is inhibited like any other."""
     fleet = fleet_of(uploads=[("off", 9 * HOUR_US), *named([40 * MINUTE_US] * 2)])
     fleet.shutdowns = ((now - 9 * HOUR_US + MINUTE_US, now - 50 * MINUTE_US),)
 
@@ -365,7 +365,7 @@ def test_a_stop_counts_from_the_latest_boot(earlier_us: int, fleet_of: Callable[
 def test_a_receiver_that_starts_again_and_again_within_the_window_is_down(
     oldest_us: int, upload_us: int | None, fleet_of: Callable[..., Fleet], now: Instant, *, is_found: bool
 ) -> None:
-    """Starts since the newest upload count: one that an upload follows has succeeded."""
+    """Only starts since the newest upload count: an upload shows that the start before it succeeded."""
     fleet = fleet_of(uploads=[] if upload_us is None else [("a", upload_us)])
     for age in [oldest_us, *range(DETECTOR_LIMITS.starts - 1, 0, -1)]:
         fleet.traffic.record([UnitState(now - age, is_running=True), UnitState(now - age, is_running=False)])
@@ -387,7 +387,7 @@ def test_a_receiver_that_starts_again_and_again_within_the_window_is_down(
 def test_nobody_may_upload_for_as_long_as_most_hosts_may_be_silent(
     fast: int, slow: int, usual_us: int, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Where overrides give most a shorter limit than the default, the default says little."""
+    """If overrides give most hosts a shorter limit, the default hardly matters."""
     override = Override("fast-*", {"after_us": 10 * MINUTE_US})
     detector = ReceiverDown(
         DETECTOR_LIMITS, HostLimits(SilentLimits(AFTER_US, LOOKBACK_US, SuggestedFix("x")), [override])

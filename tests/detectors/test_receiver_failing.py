@@ -1,4 +1,4 @@
-"""`receiver-failing`: enough hosts, and a large enough share of those that uploaded, got mostly 5xx."""
+"""`receiver-failing`: enough hosts, and a large enough share of those that upload, got mostly 5xx."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def responses(hosts: Hosts) -> list[tuple[str, int, int]]:
 def test_many_hosts_with_mostly_5xx_are_a_finding(
     hosts: Hosts, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """It concerns no host in particular, and there is at most one."""
+    """It is about no single host, and there is at most one."""
     found = DETECTOR.find(fleet_of(responses=responses(hosts)), now)
 
     assert [finding.host for finding in found] == ["*"] * is_found
@@ -73,7 +73,7 @@ def test_strangers_that_are_refused_hide_it_from_nobody(
 
 
 def test_it_inhibits_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Those and no other one; and it says how many of how many, and with which statuses."""
+    """Exactly these hosts; it states how many of how many, and with which statuses."""
     hosts = [FAILS, [(1, 503), (1, 500)], [(1, 503), (2, 503), (3, 412)], WORKS, [(1, 412)]]
 
     assert list(DETECTOR.find(fleet_of(responses=responses(hosts), unstamped=[("pi-9", 1)]), now)) == [
@@ -101,7 +101,7 @@ def test_it_inhibits_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet
 def test_what_was_not_seen_whole_is_neither_found_nor_over(
     gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """The answers that are missing may have been successes, or none."""
+    """The missing responses may have been of either kind."""
     fleet = fleet_of(responses=responses([FAILS] * 3))
     well = fleet_of(responses=responses([WORKS] * 3))
     fleet.coverage = well.coverage = (Coverage("journal", gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
@@ -126,7 +126,7 @@ def test_what_was_not_seen_whole_is_neither_found_nor_over(
 def test_it_is_over_when_somebody_is_accepted(
     hosts: Hosts, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """That it can no longer be seen to fail is not enough."""
+    """That its failures are no longer visible is not enough."""
     assert DETECTOR.is_over(fleet_of(responses=responses(hosts)), "*", now) == is_over
 
 
@@ -150,5 +150,5 @@ def test_a_row_of_the_index_shows_an_accepted_upload_as_well(
 
 
 def test_the_reach_is_the_window() -> None:
-    """Rows are not needed."""
+    """For all that it counts."""
     assert DETECTOR.lookback == Lookback(traffic_us=WINDOW_US)

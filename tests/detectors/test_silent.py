@@ -74,7 +74,7 @@ def test_silence_begins_after_its_boundary_and_ends_with_the_lookback(
 def test_each_limit_is_explained_as_it_is_found_by(
     age: int, are_met: list[bool], *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """What `explain` shows stands on the same limits, and so does what ends it."""
+    """`explain`, the finding and its end use the same limits."""
     fleet, detector = fleet_of(uploads=[("pi-1", age)]), Silent(HostLimits(LIMITS))
 
     assert [condition.is_met for condition in detector.conditions(fleet, "pi-1", now)] == are_met
@@ -97,7 +97,7 @@ def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet
 
 
 def test_an_empty_fleet_has_nothing_silent(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Nobody is found where nobody is known."""
+    """There is no finding without hosts."""
     assert list(Silent(HostLimits(LIMITS)).find(fleet_of(), now)) == []
 
 
@@ -107,7 +107,7 @@ def test_an_empty_fleet_has_nothing_silent(fleet_of: Callable[..., Fleet], now: 
 def test_a_host_known_from_the_journal_alone_is_watched(
     age_us: int, hosts: list[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """An accepted upload is one in either source, within the same limits; refusals are none."""
+    """An accepted upload counts from either source, within the same limits; refusals do not."""
     fleet = fleet_of(
         responses=[("pi-1", age_us, 201), ("pi-2", age_us, 412)], unstamped=[("pi-1", age_us), ("pi-3", age_us)]
     )
@@ -116,7 +116,7 @@ def test_a_host_known_from_the_journal_alone_is_watched(
 
 
 def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Hosts that an override names have its boundaries, the others the default ones."""
+    """Hosts that an override names have its limits, the others the default ones."""
     overrides = [
         Override("bench-*", {"after_us": 2 * HOUR_US}),
         Override("bench-1", {"lookback_us": 3 * HOUR_US, "suggested_fix": SuggestedFix("Leave $host alone.")}),
@@ -150,7 +150,7 @@ def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet]
 def test_two_overrides_of_one_host_add_up(
     age: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A host may have one boundary from each of two overrides."""
+    """Each of them may set one of its limits."""
     overrides = [Override("bench-*", {"after_us": 2 * HOUR_US}), Override("*-1", {"lookback_us": 3 * HOUR_US})]
     fleet = fleet_of(uploads=[("bench-1", age)])
 
@@ -182,7 +182,7 @@ def test_the_reach_is_the_longest_lookback() -> None:
 def test_who_is_refused_since_its_last_upload_gets_the_fix_for_that(
     responses: list[tuple[int, int]], unstamped: int, fix: str, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """It is up and tries, so there is nothing to start; by the cause, as for `fatal-only`."""
+    """It is up and tries to upload; the fix follows the cause, as for `fatal-only`."""
     fleet = fleet_of(
         uploads=[("pi-1", AFTER_US + 1)],
         responses=[("pi-1", age, status) for age, status in responses],
@@ -225,7 +225,7 @@ def learning(fleet: Fleet, now: Instant, age: int, step_us: int = HOUR_US) -> Fl
 def test_a_limit_that_is_learned_is_the_hosts_own(
     age: int, step_us: int, are_met: list[bool], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """It is found, explained and ended by the same limit, and watched for as much longer as the limit is."""
+    """The finding, the explanation and the end use it, and the host is watched for that much longer."""
     fleet, detector = learning(fleet_of(uploads=[("pi-1", age)]), now, age, step_us), Silent(HostLimits(LEARNED))
 
     conditions = detector.conditions(fleet, "pi-1", now)
@@ -239,7 +239,7 @@ def test_a_limit_that_is_learned_is_the_hosts_own(
 def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
     fleet_of: Callable[..., Fleet], now: Instant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stop does not count, and the host is given the shortest limit after it, not its own once more."""
+    """After the stop, the host is given the shortest limit, not its own limit once more."""
     age = 40 * HOUR_US
     fleet = learning(fleet_of(uploads=[("pi-1", age)]), now, age, 24 * HOUR_US)
     detector = Silent(HostLimits(LEARNED))
@@ -265,7 +265,7 @@ def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
 def test_a_stop_of_the_receiver_took_the_upload_that_was_due(
     *, stopped_ago: int, started_ago: int, age: int, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Then it is the receiver's fault that the host of every night missed it, and the next one is waited for."""
+    """A nightly host that missed its upload because of the receiver is expected the next night."""
     fleet = learning(fleet_of(uploads=[("pi-1", age * HOUR_US)]), now, age * HOUR_US, 24 * HOUR_US)
     assert fleet.cadence is not None
     for number in range(20 * 24 * 8):
@@ -288,7 +288,7 @@ def test_a_stop_of_the_receiver_took_the_upload_that_was_due(
 def test_a_host_must_keep_to_its_rhythm_to_be_well(
     step_us: int, quiet_us: int, expected_us: int, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """For six limits, three hours at most, and upload as much as usual; by a fixed limit, one upload is enough."""
+    """For six limits, three hours at most, with as many uploads as usual; with a fixed limit, one upload is enough."""
     fleet = learning(fleet_of(uploads=[("pi-1", 1)]), now, quiet_us, step_us)
     assert fleet.cadence is not None
     fleet.cadence.note("pi-1", now - 1)
@@ -310,7 +310,7 @@ def test_a_host_must_keep_to_its_rhythm_to_be_well(
 def test_a_host_that_is_refused_now_and_then_is_not_well(
     step_us: int, refused: list[int], expected_us: int, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Within six limits, though at most eight hours, nine of ten uploads must have been accepted."""
+    """Within six limits, eight hours at most, nine of ten uploads must have been accepted."""
     responses = [("pi-1", age, 412) for age in refused] + [("pi-1", 1, 201)] * 9
     fleet = learning(fleet_of(uploads=[("pi-1", 1)], responses=responses), now, 1, step_us)
 
@@ -363,7 +363,7 @@ BEGIN = 1_795_392_000_000_000
 def test_a_host_is_silent_until_it_keeps_to_its_rhythm(
     uploads: list[Instant], expected: list[tuple[int, int | None]], by_fixed: int
 ) -> None:
-    """Where that is learned; otherwise it is well with each upload, and silent again until it is said to flap."""
+    """With a learned limit. With a fixed one, it is well after each upload, and silent again until it flaps."""
     found, fixed = (incidents_of(uploads, uploads[-1] + 25 * MINUTE_US, one) for one in (LEARNED, LIMITS))
 
     in_minutes = [((at - BEGIN) // MINUTE_US, None if end is None else (end - BEGIN) // MINUTE_US) for at, end in found]
@@ -372,7 +372,7 @@ def test_a_host_is_silent_until_it_keeps_to_its_rhythm(
 
 
 def test_what_is_learned_is_no_change_of_the_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """An incident does not end because its host has another limit meanwhile; it does if the settings change."""
+    """An incident does not end because the learned limit changed; it does if the settings change."""
     detectors = [Silent(HostLimits(one)) for one in (LIMITS, LEARNED)]
     fleet = fleet_of(uploads=[("pi-1", 1)])
     before = detectors[1].limits_of("pi-1")
@@ -383,14 +383,14 @@ def test_what_is_learned_is_no_change_of_the_limits(fleet_of: Callable[..., Flee
 
 
 def test_without_a_rhythm_the_shortest_limit_holds(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Also where nothing is learned at all, as in the preview of a reload; and a finding says so."""
+    """Also if no limit is learned, as in the preview of a reload; the finding says so."""
     (finding,) = Silent(HostLimits(LEARNED)).find(fleet_of(uploads=[("pi-1", AFTER_US + 1)]), now)
 
     assert "(the limit is 30 min, not learned yet: nothing is known of its rhythm yet)" in finding.detail
 
 
 def test_uploads_must_be_known_for_the_rhythm_where_any_is_learned() -> None:
-    """Rows must be known for as long as a host with the longest limit is watched, and its refusals for eight hours."""
+    """Rows must be known for as long as the longest limit watches a host, and refusals for eight hours."""
     lookback = Silent(HostLimits(LIMITS, [Override("a*", {"is_learned": True, "after_max_us": 48 * HOUR_US})])).lookback
 
     assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, 8 * HOUR_US, KEPT_US)
@@ -429,7 +429,7 @@ def test_a_host_with_a_schedule_is_silent_when_its_time_has_passed(
 
 
 def test_who_was_gone_before_anything_was_learned_is_not_missed(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Rows are read further back where limits are learned; a host that was lost by then is no loss of today."""
+    """Rows are read further back for learned limits; a host that was lost by then is not reported today."""
     ages = {"steady": 30 * HOUR_US, "nightly": 30 * HOUR_US, "well": MINUTE_US}
     found = []
     for is_settled in (False, True):

@@ -1,4 +1,4 @@
-"""`slow`: over a day far fewer uploads than is usual for the host."""
+"""`slow`: over a day, far fewer uploads than usual for the host."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_day_with_far_fewer_uploads_than_usual_is_a_finding(instants: list[Ins
 
 
 def test_a_finding_carries_the_figures() -> None:
-    """How much it uploaded, and how much is usual."""
+    """It states how many, over which time, and with which statuses in ascending order."""
     assert list(detector().find(fleet_of(*STEADY, *every(4, 1)), NOW)) == [
         Finding(
             "pi-1",
@@ -119,7 +119,7 @@ def test_a_finding_carries_the_figures() -> None:
 
 
 def test_time_in_which_nobody_could_upload_is_not_compared() -> None:
-    """Neither on this day nor on those before."""
+    """Neither on this day nor on the days before."""
     cadence = Cadence(10)
     cadence.record(Upload("pi-1", at) for at in [*STEADY, *every(1, 1)])
     newest = NOW // BIN_US - 1
@@ -140,7 +140,7 @@ def test_time_in_which_nobody_could_upload_is_not_compared() -> None:
     ],
 )
 def test_it_is_over_when_it_uploads_enough(instants: list[Instant], *, is_over: bool) -> None:
-    """And the sign is its latest upload."""
+    """The sign is its latest upload."""
     fleet = fleet_of(*instants)
 
     assert detector().is_over(fleet, "pi-1", NOW) == is_over
@@ -158,13 +158,13 @@ def test_it_is_over_when_it_uploads_enough(instants: list[Instant], *, is_over: 
     ],
 )
 def test_it_has_recovered_when_it_uploads_nearly_as_much_as_usual(instants: list[Instant], proof_us: int) -> None:
-    """While it uploads less than that, though more than the ratio of a finding, that must hold for a day."""
+    """With more uploads than a finding allows but fewer than that, the state must last for a day."""
     assert detector().proof_us(fleet_of(*instants), "pi-1", NOW) == proof_us
 
 
 @pytest.mark.parametrize(("refused", "age", "is_found"), [(2, 6, False), (1, 6, True), (2, 7, True)])
 def test_a_host_that_is_refused_is_for_other_symptoms(refused: int, age: int, *, is_found: bool) -> None:
-    """If more than a tenth of the responses of the last six hours were refusals."""
+    """If more than a tenth of the responses in the last six hours were refusals."""
     fleet = fleet_of(*STEADY, *every(2, 1))
     fleet.traffic.record([Response("pi-1", NOW - age * HOUR_US, 422)] * refused + [Response("pi-1", NOW, 201)] * 9)
 
@@ -173,7 +173,7 @@ def test_a_host_that_is_refused_is_for_other_symptoms(refused: int, age: int, *,
 
 @pytest.mark.parametrize(("ago", "is_found"), [(DAY_US, False), (DAY_US + 1, True)])
 def test_a_gap_in_the_index_may_hide_uploads(ago: int, *, is_found: bool) -> None:
-    """Of the last day."""
+    """If it is in the last day."""
     fleet = fleet_of(*STEADY, *every(2, 1))
     fleet.coverage = (Coverage("index", gaps=(Gap(NOW - ago - 1, NOW - ago, "cut off"),)),)
 
@@ -183,7 +183,7 @@ def test_a_gap_in_the_index_may_hide_uploads(ago: int, *, is_found: bool) -> Non
 
 
 def test_a_day_is_compared_every_half_hour() -> None:
-    """What is uploaded within it counts from its end on."""
+    """An upload counts from the end of its half hour on."""
     fleet = fleet_of(*STEADY, *every(2, 1), NOW - BIN_US // 2)
     days = [fleet.compared_day("pi-1", NOW + minutes * MINUTE_US) for minutes in (-1, 0, 29, 30)]
 
@@ -192,7 +192,7 @@ def test_a_day_is_compared_every_half_hour() -> None:
 
 
 def test_only_a_learned_rhythm_is_compared() -> None:
-    """Without one nothing has to be known."""
+    """Without one, nothing needs to be known."""
     fleet = fleet_of(*STEADY, *every(2, 1))
     fixed = detector(is_learned=False)
 
@@ -202,7 +202,7 @@ def test_only_a_learned_rhythm_is_compared() -> None:
 
 
 def test_each_host_goes_by_its_own_limits() -> None:
-    """And what is shown is what is gone by."""
+    """The conditions show the same limits."""
     one = detector(Override("pi-*", {"ratio": 0.4, "min_count": 10}))
     fleet = fleet_of(*STEADY, *every(2, 1))
 
@@ -228,7 +228,7 @@ def test_each_host_goes_by_its_own_limits() -> None:
     ],
 )
 def test_it_is_looked_for_where_it_is_switched_on(text: str, *, is_found: bool, tmp_path: Path) -> None:
-    """With all other detectors."""
+    """Together with all other detectors."""
     config = tmp_path / "config.toml"
     config.write_text(f"[detectors]\n{text}\n")
     fleet = fleet_of(*STEADY, *every(2, 1))

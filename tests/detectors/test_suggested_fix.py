@@ -30,7 +30,7 @@ from tests.rig.properties import tried
     ],
 )
 def test_the_host_is_put_in(text: str, rendered: str) -> None:
-    """What is written for the host `a b`."""
+    """The expected text is for the host `a b`."""
     assert SuggestedFix(text).render("a b") == rendered
 
 
@@ -52,7 +52,7 @@ def test_the_host_is_put_in(text: str, rendered: str) -> None:
     ],
 )
 def test_what_cannot_be_put_in_is_refused_at_once(text: str, message: str) -> None:
-    """A text that could not be written for a host never comes to be."""
+    """Such a text is refused when the configuration is read."""
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         SuggestedFix(text)
 
@@ -60,7 +60,7 @@ def test_what_cannot_be_put_in_is_refused_at_once(text: str, message: str) -> No
 @tried(300)
 @given(host=st.text(st.characters(exclude_characters="`\0", exclude_categories=["Cs"])))
 def test_no_host_leaves_its_word_in_a_command(host: str) -> None:
-    """A shell takes the host for one word, whatever stands in it."""
+    """The shell takes the name as one word, whatever it contains."""
     command = SuggestedFix("Run `ssh -- $host true`.").render(host).split("`")[1]
 
     assert shlex.split(command) == ["ssh", "--", host, "true"]
@@ -69,7 +69,7 @@ def test_no_host_leaves_its_word_in_a_command(host: str) -> None:
 @tried(300)
 @given(text=st.text(st.sampled_from("$hostx{}` ")), host=st.text(st.sampled_from("a$`{}' ")))
 def test_a_text_that_is_accepted_can_be_written(text: str, host: str) -> None:
-    """It is refused at once, or never fails later."""
+    """A text is refused at once or never fails later."""
     try:
         fix = SuggestedFix(text)
     except ValueError:
@@ -79,7 +79,7 @@ def test_a_text_that_is_accepted_can_be_written(text: str, host: str) -> None:
 
 
 def test_texts_are_compared_by_their_words() -> None:
-    """Two of the same words are one, so that a reload can see whether anything has changed."""
+    """Two equal texts are equal values, so a reload can see whether anything changed."""
     one, same, other = SuggestedFix("a"), SuggestedFix("a"), SuggestedFix("b")
 
     assert one == same

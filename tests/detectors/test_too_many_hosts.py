@@ -69,7 +69,7 @@ def test_hosts_left_out_are_a_finding_for_an_hour(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """It concerns no host in particular, and says what is full, how much was left out, and who was the latest."""
+    """It is about no single host, and states what is full, how many were left out, and the latest one."""
     fleet = fleet_of(host_limit=2, uploads=uploads, responses=[(host, age, 412) for host, age in refused])
 
     found = list(TooManyHosts().find(fleet, now))
@@ -80,12 +80,12 @@ def test_hosts_left_out_are_a_finding_for_an_hour(
 
 
 def test_it_looks_at_no_observation() -> None:
-    """So it is evaluated whatever cannot be seen."""
+    """So it can be evaluated whatever else cannot be seen."""
     assert TooManyHosts().lookback == Lookback()
 
 
 def test_it_is_over_when_it_is_not_found(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """That nobody was left out for an hour is what an evaluation observes itself; no setting decides."""
+    """The evaluation itself shows that no host was left out for an hour; no setting decides."""
     detector = TooManyHosts()
 
     assert detector.is_over(fleet_of(), "*", now)
@@ -105,7 +105,7 @@ def test_it_is_over_when_it_is_not_found(fleet_of: Callable[..., Fleet], now: In
 def test_hosts_that_turned_up_while_a_table_filled_are_inhibited(
     rows: list[str], accepted: list[str], new: set[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Nobody knows whether such a host is one of ours, so it is not alerted by itself."""
+    """Such a host may be an invented name, so it has no alert of its own."""
     fleet = fleet_of(host_limit=2)
     fleet.register.expect(["expected"])
     for table, hosts in ((fleet.uploads, rows), (fleet.traffic.accepted, accepted)):
@@ -122,7 +122,7 @@ def test_hosts_that_turned_up_while_a_table_filled_are_inhibited(
 def test_hosts_that_upload_or_may_be_expected_are_more_than_strangers(
     age_us: int, now: Instant, *, is_recent: bool
 ) -> None:
-    """One must have been left out in the last hour. A host that never uploaded and is not expected is a stranger."""
+    """One of them must have been left out in the last hour; strangers never uploaded and are not expected."""
     uploading, expected, strange = (Fleet(1, expected=["x-*"]) for _ in range(3))
     uploading.uploads.record([Upload("a", now), Upload("b", now - age_us)])
     expected.traffic.record([Response("x-1", now - age_us - 1, 412), Response("x-2", now - age_us, 412)])

@@ -66,7 +66,7 @@ def test_it_takes_enough_hosts_that_never_uploaded(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """It inhibits the findings of each of them, and of no others."""
+    """It inhibits the findings of exactly these hosts."""
     fleet = fleet_of(uploads=known, responses=responses, unstamped=unstamped)
 
     found = list(detector().find(fleet, now))
@@ -76,7 +76,7 @@ def test_it_takes_enough_hosts_that_never_uploaded(
 
 
 def test_what_is_switched_off_is_not_grouped(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Nobody is alerted of it anyway."""
+    """Such a symptom causes no alerts anyway."""
     fleet = fleet_of(responses=refused("a", "b", "c"))
 
     assert list(detector("fatal-only").find(fleet, now)) == []
@@ -86,7 +86,7 @@ def test_what_is_switched_off_is_not_grouped(fleet_of: Callable[..., Fleet], now
 def test_the_detail_gives_the_number_ten_names_and_how_many_were_dropped(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Of more than have places it is said that one was dropped for another."""
+    """If there are more than places, it states how many were dropped."""
     names = [f"h{number:02}" for number in range(12)]
     few = fleet_of(responses=refused(*names))
     many = fleet_of(host_limit=120, responses=[*refused("dropped"), *refused(*names)])
@@ -106,7 +106,7 @@ def test_the_detail_gives_the_number_ten_names_and_how_many_were_dropped(
 
 
 def test_it_is_over_in_a_window_in_which_nobody_was_dropped(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Too few that have a place prove nothing while others lose theirs."""
+    """While strangers lose their places, a small number of them proves nothing."""
     quiet, busy = fleet_of(), fleet_of(host_limit=10, responses=[("a", MINUTE, 412), ("b", MINUTE, 412)])
 
     assert detector().is_over(quiet, "*", now)
@@ -116,6 +116,6 @@ def test_it_is_over_in_a_window_in_which_nobody_was_dropped(fleet_of: Callable[.
 
 
 def test_neither_a_fact_nor_a_change_of_limits_speaks_for_its_end(fleet_of: Callable[..., Fleet]) -> None:
-    """The evaluation itself observes that there are too few."""
+    """Only the evaluation itself can show that there are too few."""
     assert detector().sign_at(fleet_of(), "*") == PRESENT
     assert detector().limits_of("*") == "3"

@@ -1,4 +1,4 @@
-"""`unstamped`, against the rule: unstamped rejections in the window of at least `min_count`."""
+"""`unstamped`, against the rule: at least `min_count` unstamped rejections in the window."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LIMITS = UnstampedLimits(WINDOW_US, 3, SuggestedFix("Stamp $host."))
 def test_enough_unstamped_rejections_are_a_finding(
     ages: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A host is found when the window holds enough unstamped rejections, to the microsecond."""
+    """If the window has enough of them, to the microsecond."""
     fleet = fleet_of(unstamped=[("pi-1", age) for age in ages])
 
     assert [finding.host for finding in Unstamped(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
@@ -60,7 +60,7 @@ def test_enough_unstamped_rejections_are_a_finding(
 def test_it_is_over_when_the_rejections_have_become_too_few(
     ages: list[int], *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """It ends below min_count, and not a rejection earlier."""
+    """Below min_count, and not one rejection earlier."""
     fleet = fleet_of(unstamped=[("pi-1", age) for age in ages])
 
     assert Unstamped(HostLimits(LIMITS)).is_over(fleet, "pi-1", now) == is_over
@@ -78,7 +78,7 @@ def test_it_is_over_when_the_rejections_have_become_too_few(
 def test_a_count_that_only_dips_shows_no_recovery(
     ages: list[int], proof_us: int, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """While stamps are missing, there must be few for a day: one of two workers may lack them."""
+    """While stamps are missing, the count must be low for a day, because only one of two workers may lack them."""
     fleet = fleet_of(unstamped=[("pi-1", age) for age in ages])
 
     assert Unstamped(HostLimits(LIMITS)).proof_us(fleet, "pi-1", now) == proof_us
@@ -110,12 +110,12 @@ def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet
 
 
 def test_an_empty_fleet_has_nobody_unstamped(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Nobody is found where nobody is known."""
+    """There is no finding without hosts."""
     assert list(Unstamped(HostLimits(LIMITS)).find(fleet_of(), now)) == []
 
 
 def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Hosts that an override names have its window and count, the others the default ones."""
+    """Hosts that an override names have its limits, the others the default ones."""
     overrides = [Override("bench-*", {"window_us": HOUR_US, "min_count": 5}), Override("bench-1", {"min_count": 1})]
     refused = {"pi-1": (WINDOW_US + 1, 9), "pi-2": (1, 3), "bench-1": (HOUR_US, 1), "bench-2": (HOUR_US, 4)}
     fleet = fleet_of(unstamped=[(host, age) for host, (age, count) in refused.items() for _ in range(count)])
@@ -126,7 +126,7 @@ def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet]
 
 
 def test_the_reach_is_the_longest_window() -> None:
-    """The journal must be known as far back as any host's window; rows are not needed."""
+    """The journal must be known as far back as the longest window of any host; rows are not needed."""
     overrides = [Override("a*", {"window_us": 2 * HOUR_US}), Override("b*", {"window_us": 1})]
 
     assert Unstamped(HostLimits(LIMITS)).lookback == Lookback(traffic_us=WINDOW_US)

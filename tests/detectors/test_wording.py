@@ -1,4 +1,4 @@
-"""The words that findings have in common."""
+"""The wording that findings share."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ TEN = [f"pi-{number}" for number in range(10)]
     ],
 )
 def test_ten_hosts_are_named(hosts: list[str], words: str) -> None:
-    """In their order; of more it is said how many."""
+    """In order; the number of the others is stated."""
     assert name_hosts(hosts) == words

@@ -1,4 +1,4 @@
-"""Who uploaded, by either source: a row and a 2xx are as good, and no more of them is remembered than must be."""
+"""Uploads known from either source: a row and a 2xx are worth the same, and only what is needed is remembered."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MINUTE = 60_000_000
 
 
 def test_each_uploader_is_named_once() -> None:
-    """By a row, by a 2xx, by both; a refusal names nobody."""
+    """A host counts once, whether a row, a 2xx or both show it. A refusal shows no uploader."""
     fleet = Fleet()
     fleet.uploads.record([Upload("row", NOW), Upload("both", NOW)])
     fleet.traffic.record([Response("both", NOW, 201), Response("line", NOW, 201), Response("refused", NOW, 412)])
@@ -30,7 +30,7 @@ def test_each_uploader_is_named_once() -> None:
     ],
 )
 def test_only_uploads_that_no_row_shows_are_remembered(row_at: int | None, remembered: list[int]) -> None:
-    """The rows are read again after a restart; these could not be."""
+    """Rows are read again after a restart; uploads that only the journal showed are not."""
     fleet = Fleet()
     fleet.uploads.record([] if row_at is None else [Upload("a", row_at)])
     fleet.traffic.record([Response("a", NOW - MINUTE, 201), Response("a", NOW, 201)])
@@ -39,7 +39,7 @@ def test_only_uploads_that_no_row_shows_are_remembered(row_at: int | None, remem
 
 
 def test_what_is_remembered_is_known_again() -> None:
-    """Of the fleet, and of the receiver where there are several."""
+    """Restored uploads count for the whole fleet, and for their receiver if there are several."""
     fleet = Fleet(receivers=["one", "two"])
     fleet.record_accepted("one", {"a": [NOW - MINUTE, NOW]})
     only = Fleet()
@@ -64,7 +64,7 @@ def test_what_is_remembered_is_known_again() -> None:
 def test_an_exchanged_source_speaks_once_it_has_shown_an_upload(
     row_at: int | None, line_at: int | None, kinds: set[str], subject: str
 ) -> None:
-    """Of the host, or of any host if the subject is the receiver."""
+    """A replaced source shows an end only after an upload of the host, or of any host if the subject is a receiver."""
     fleet = Fleet()
     fleet.exchanged = {"index": NOW, "journal": NOW}
     fleet.uploads.record([] if row_at is None else [Upload("a", row_at)])
@@ -75,7 +75,7 @@ def test_an_exchanged_source_speaks_once_it_has_shown_an_upload(
 
 
 def test_a_source_that_was_not_exchanged_always_speaks() -> None:
-    """Only the other one has to show something first."""
+    """Only the replaced source has to show an upload first."""
     fleet = Fleet()
     everything = fleet.kinds_seen_anew("a")
     fleet.exchanged = {"index": NOW}
@@ -85,7 +85,7 @@ def test_a_source_that_was_not_exchanged_always_speaks() -> None:
 
 
 def test_a_fleet_that_stands_still_looks_once() -> None:
-    """As often as it is asked under one key; a fleet that goes on looks each time."""
+    """A view caches what it made under each key; a live fleet computes it each time."""
     calls: list[str] = []
     fleet = Fleet()
     still = fleet.standing_still()

@@ -1,4 +1,4 @@
-"""The waits before something that failed is tried again."""
+"""The delays before a failed operation is retried."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fleet_health.model.backoff import Backoff
 
 
 def test_waits_double_from_a_second_up_to_a_minute() -> None:
-    """However often it fails, it is never tried less often than once a minute."""
+    """The delay never exceeds one minute, however often the operation fails."""
     backoff, waits = Backoff(), []
     for _ in range(9):
         waits.append(backoff.wait_s)
@@ -16,7 +16,7 @@ def test_waits_double_from_a_second_up_to_a_minute() -> None:
 
 
 def test_after_a_success_the_next_failure_waits_a_second_again() -> None:
-    """What failed long ago does not delay the next try."""
+    """A failure before the last success does not lengthen the next delay."""
     backoff = Backoff()
     backoff.grow()
     backoff.reset()

@@ -1,4 +1,4 @@
-"""The rhythms of all hosts."""
+"""The rhythm of each host, and how long a silence is usual for it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     st.randoms(use_true_random=False),
 )
 def test_neither_order_nor_repetition_matters(uploads: list[tuple[str, int]], random: Random) -> None:
-    """The same uploads make the same rhythms, in whatever order they come, and however often; so does a restart."""
+    """The same uploads make the same rhythm in any order, repeated, or split by a restart."""
     one, other, restored = Cadence(2), Cadence(2), Cadence(2)
     one.record(Upload(host, at) for host, at in uploads)
     again = uploads + uploads[: len(uploads) // 2]
@@ -52,7 +52,7 @@ def test_neither_order_nor_repetition_matters(uploads: list[tuple[str, int]], ra
 
 
 def test_a_journal_shows_the_uploads_of_hosts_without_rows() -> None:
-    """Only what was accepted counts, and nothing of a host of which there is a row."""
+    """Only accepted uploads count, and only for hosts without rows."""
     cadence = Cadence(10)
     answers = [Response("a", MONDAY, 201), Response("b", MONDAY, 412), Response("c", MONDAY, 201)]
     cadence.record_traffic([*answers, Unstamped("d", MONDAY), UnitState(MONDAY, is_running=True)], {"c"}.__contains__)
@@ -61,7 +61,7 @@ def test_a_journal_shows_the_uploads_of_hosts_without_rows() -> None:
 
 
 def test_invented_names_fill_no_memory() -> None:
-    """There are never more than twice as many as are watched, and in the end only those that are known."""
+    """At most twice the host limit is kept, and later only hosts that are known."""
     cadence = Cadence(2, HostGlobs(("ignored",)))
     cadence.record(Upload(host, MONDAY) for host in ("ignored", "a", "b", "c", "d", "e"))
     before = list(cadence.hosts())
@@ -72,7 +72,7 @@ def test_invented_names_fill_no_memory() -> None:
 
 
 def test_what_is_long_ago_or_ahead_of_the_clock_is_forgotten() -> None:
-    """A host that comes back before that has its rhythm as if it had never been away."""
+    """A host that comes back in time has its rhythm as if it had never been away."""
     cadence = cadence_of(
         old=[MONDAY - KEPT_US - HOUR_US],
         away=[MONDAY - 20 * DAY_US],
@@ -86,7 +86,7 @@ def test_what_is_long_ago_or_ahead_of_the_clock_is_forgotten() -> None:
 
 
 def test_it_is_worked_out_once() -> None:
-    """As long as nothing has changed, the limit is the same object; a new upload makes another one."""
+    """The limit is cached until the host uploads again."""
     cadence = cadence_of(a=every(HOUR_US, MONDAY - 3 * DAY_US, MONDAY))
     one, same = (cadence.limit_of("a", cadence.outages(), FLOOR_US, CEILING_US) for _ in range(2))
     cadence.note("a", MONDAY + 5 * HOUR_US)
@@ -99,7 +99,7 @@ def test_it_is_worked_out_once() -> None:
 
 
 def test_of_a_host_that_is_not_known_the_shortest_limit_is_no_learned_one() -> None:
-    """There is not one interval that it comes from."""
+    """No interval of the host stands behind that limit."""
     limit = cadence_of().limit_of("nobody", Rhythm(0, 0), HOUR_US, DAY_US)
 
     assert limit == LearnedLimit(HOUR_US, 0, None, "nothing is known of its rhythm yet", is_known=False)

@@ -1,4 +1,4 @@
-"""Whether the clock can be right, by the records that were written under it."""
+"""Whether the clock can be right, by our own records."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ NOON = 1_795_435_200_000_000
     ],
 )
 def test_a_record_ahead_of_the_clock_contradicts_it(records: dict[str, int | None], expected: str | None) -> None:
-    """By more than a minute."""
+    """If it is more than one minute ahead."""
     found = contradiction(records, NOON)
 
     assert (None if found is None else found.record) == expected
 
 
 def test_a_contradiction_says_by_how_much() -> None:
-    """And up to when the record goes."""
+    """It states the difference and the time of the record."""
     found = contradiction({SAVED_STATE: NOON + 20 * BEHIND_LIMIT_US}, NOON)
 
     assert str(found) == "20 min behind the saved state, which goes up to 2026-11-23T12:20:00Z"
 
 
 def test_what_a_clock_that_was_ahead_has_stamped_is_no_evidence() -> None:
-    """Records up to the instant that was disproved are left out; later ones and unknown ones stay."""
+    """Records up to the disproved instant are ignored; later ones and unknown ones count."""
     records = {JOURNAL: NOON, INDEX: NOON + 1, ALERT_LOG: NOON - 1, SAVED_STATE: None}
 
     assert credible(records, NOON) == {INDEX: NOON + 1, SAVED_STATE: None}

@@ -1,4 +1,4 @@
-"""The clock was set: two clocks tell."""
+"""Steps of the wall clock are found by comparing it with the monotonic clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOON = 1_795_435_200_000_000
     ],
 )
 def test_from_when_to_when_no_time_passed(entries: list[tuple[float, float]], skips: list[tuple[int, int]]) -> None:
-    """Each entry has the minute that the wall clock showed, and the one that the monotonic clock did."""
+    """Each case lists entries as the minute on the wall clock and the minute on the monotonic clock."""
     jumps = ClockJumps()
     for wall, monotonic in entries:
         jumps.look(NOON + round(wall * MINUTE), round(monotonic * MINUTE), "a boot")
@@ -36,7 +36,7 @@ def test_from_when_to_when_no_time_passed(entries: list[tuple[float, float]], sk
 
 
 def test_each_boot_has_a_clock_of_its_own() -> None:
-    """That begins anew is no jump."""
+    """The monotonic clock restarts at each boot; that is not a jump."""
     jumps = ClockJumps()
     jumps.look(NOON, 1_000 * MINUTE, "one boot")
     jumps.look(NOON + MINUTE, 0, "another")
@@ -46,7 +46,7 @@ def test_each_boot_has_a_clock_of_its_own() -> None:
 
 @pytest.mark.parametrize(("apart_us", "is_worth_it"), [(MINUTE, False), (MINUTE + 1, True), (-MINUTE - 1, True)])
 def test_only_where_time_seems_to_jump_both_clocks_are_read(apart_us: int, *, is_worth_it: bool) -> None:
-    """And at the first entry."""
+    """The monotonic clock is read at the first entry and where the wall clock seems to jump."""
     jumps = ClockJumps()
 
     assert jumps.is_worth_a_look(NOON)
@@ -54,5 +54,5 @@ def test_only_where_time_seems_to_jump_both_clocks_are_read(apart_us: int, *, is
 
 
 def test_a_jump_that_was_seen_twice_is_one() -> None:
-    """What is known stays as it is, and what lies apart from it is added."""
+    """Known jumps stay as they are; separate ones are added."""
     assert joined([(10, 20)], [(12, 22), (20, 30), (0, 10)]) == ((0, 10), (10, 20), (20, 30))

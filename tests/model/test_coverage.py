@@ -1,4 +1,4 @@
-"""What a source has shown, and what of it is missing: compared with counting instant by instant."""
+"""What a source has shown and what is missing, compared with a count instant by instant."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ gaps = st.lists(
 
 @given(gaps, st.none() | st.integers(0, END), st.integers(0, END), st.integers(0, END))
 def test_how_much_was_not_seen(found: list[Gap], unseen_since: int | None, since: int, length: int) -> None:
-    """Each stretch counts once, however many gaps it is in; whole is what nothing is missing of."""
+    """Overlapping gaps count once; a stretch is whole if nothing is missing from it."""
     coverage, until = Coverage("journal", unseen_since, gaps=tuple(found)), since + length
     stretches = [(gap.since, gap.until) for gap in found] + ([] if unseen_since is None else [(unseen_since, 10_000)])
     unseen = sum(any(begin <= at < end for begin, end in stretches) for at in range(since, until))
@@ -67,7 +67,7 @@ def test_how_much_was_not_seen(found: list[Gap], unseen_since: int | None, since
     ],
 )
 def test_how_many_messages_are_missing(coverage: Coverage, missing: int | None) -> None:
-    """Between 10 and 20: the sum, if each gap was counted."""
+    """The sum over the gaps between 10 and 20, if each gap was counted."""
     assert coverage.missing(10, 20) == missing
 
 
@@ -82,13 +82,13 @@ def test_how_many_messages_are_missing(coverage: Coverage, missing: int | None) 
     ],
 )
 def test_a_gap_covers_what_adds_nothing(other: Gap, *, is_covered: bool) -> None:
-    """Both ends belong to it."""
+    """Both ends of a gap belong to it."""
     assert Gap(10, 20, REMOVED).covers(other) == is_covered
 
 
 @given(gaps)
 def test_a_run_is_what_leaves_no_window_whole(found: list[Gap]) -> None:
-    """From the begin of a run to its end, and a window further, no window is whole; before it one was."""
+    """No window that ends during the run, or within a window after it, is whole; one before it is."""
     run = latest_run(found, WINDOW)
     lossy = Coverage("journal", gaps=tuple(gap for gap in found if gap.reason != CLOCK_SET))
     if run is None:
@@ -105,7 +105,7 @@ def test_a_run_is_what_leaves_no_window_whole(found: list[Gap]) -> None:
 @example([Gap(10, 11, SUPPRESSED, 2), Gap(10, 20, SUPPRESSED, 3)], 15)
 @given(gaps, st.integers(0, END + 20))
 def test_what_is_kept_of_gaps_loses_no_run(found: list[Gap], since: int) -> None:
-    """What ends since an instant is as it was, and the run that leads up to it keeps its begin and its counts."""
+    """Recent gaps are kept as they are, and the run that leads up to them keeps its begin and its counts."""
     kept = recent(found, since, WINDOW)
     before, after = latest_run(found, WINDOW), latest_run(kept, WINDOW)
 
@@ -130,7 +130,7 @@ def test_what_is_kept_of_gaps_loses_no_run(found: list[Gap], since: int) -> None
     ],
 )
 def test_when_a_format_counts_as_not_understood(share: Share, is_understood: bool) -> None:  # noqa: FBT001
-    """None of several; or none of many in a row, where the format was right before."""
+    """If none of several lines is understood; after lines that were, it takes more in a row."""
     assert share.is_understood == is_understood
 
 
@@ -139,7 +139,7 @@ pieces = st.lists(st.lists(st.booleans(), max_size=12), max_size=6)
 
 @given(pieces)
 def test_a_share_grows_by_what_comes_in_after_it(blocks: list[list[bool]]) -> None:
-    """However what comes in is cut into blocks, it counts as if it had come at once."""
+    """How the input is cut into blocks makes no difference."""
     share, number = Share(), 0
     for block in blocks:
         whens = [number + place for place, good in enumerate(block) if good]
@@ -185,7 +185,7 @@ def test_what_was_seen_of_a_stretch_of_time(
     reaches: bool,  # noqa: FBT001
     unread: list[tuple[int, int, str]],
 ) -> None:
-    """From 10 to 20: whether all that the source holds was read and understood, how far it reaches, and the rest."""
+    """Between 10 and 20: whether everything was read and understood, how far back the source reaches, and the rest."""
     assert (coverage.is_whole(10, 20), coverage.is_shown(10, 20), coverage.reaches(10)) == (is_whole, is_shown, reaches)
     assert [(gap.since, gap.until, gap.reason) for gap in coverage.unread(10, 20)] == unread
     assert (coverage.missing(10, 20) is None) == (not is_whole)
@@ -214,12 +214,12 @@ def missed(*items: int | None) -> list[tuple[int, int, int]]:
 def test_a_stretch_that_was_not_understood_ends_with_what_is(
     items: list[int | None], misses: list[tuple[int, int, int]]
 ) -> None:
-    """It takes as many as for a share; one that has no end is what the share itself says."""
+    """It takes as many lines as a share does; a stretch without an end is reported by the share."""
     assert missed(*items) == misses
 
 
 def test_what_is_neither_changes_nothing() -> None:
-    """Most lines of a journal are none of an upload."""
+    """Most lines of a journal are not about an upload."""
     understanding = Understanding()
     understanding.take(5, is_missed=False, is_understood=False)
     for _ in range(5):
@@ -231,7 +231,7 @@ def test_what_is_neither_changes_nothing() -> None:
 
 @pytest.mark.parametrize(("at", "is_understood"), [(10, True), (11, False), (19, False), (20, True)])
 def test_as_of_an_instant_of_the_past_the_share_is_that_of_then(at: int, *, is_understood: bool) -> None:
-    """Within a stretch nothing was understood; at its ends something was."""
+    """Within a stretch that was not understood the share is zero; at its ends it is not."""
     known = Coverage("index", share=Share(20, 10, 0, 30), misses=(Gap(10, 20, NOT_UNDERSTOOD, 10),))
 
     assert known.as_of(at).share.is_understood == is_understood
@@ -250,7 +250,7 @@ def test_as_of_an_instant_of_the_past_the_share_is_that_of_then(at: int, *, is_u
     ],
 )
 def test_a_gap_says_how_many_messages_are_missing(gap: Gap, cause: str) -> None:
-    """If that is known; else only why."""
+    """If that is known; otherwise it states only the reason."""
     assert gap.cause == (gap.reason if not gap.messages else cause)
 
 
@@ -265,7 +265,7 @@ def test_a_gap_is_shown_to_people_and_programs() -> None:
 
 
 def test_a_share_is_shown_to_programs() -> None:
-    """What came in, and how much of it was understood."""
+    """As the number of lines that came in, and how many were understood."""
     assert Share(7, 5, 2, 1).row() == {"came_in": 7, "understood": 5}
 
 
@@ -289,14 +289,14 @@ SECOND = 1_000_000
 def test_a_journal_without_any_response_is_unmatched_where_rows_show_uploads(
     coverage: dict[str, Any], rows: list[int], *, is_unmatched: bool
 ) -> None:
-    """Then its lines are those of another program, or of a format that the patterns do not match."""
+    """Its lines belong to another program, or the patterns do not match their format."""
     seen = replace(Coverage("journal", read_since=0), **coverage)
 
     assert seen.is_unmatched([row * SECOND for row in rows], 1_000 * SECOND) == is_unmatched
 
 
 def test_the_rows_that_leave_a_journal_unmatched_are_neither_too_early_nor_too_late() -> None:
-    """Both ends of the stretch are left out: clocks differ a little, and a line takes its time."""
+    """Both ends of the stretch are left out, because clocks differ a little and a line takes time."""
     seen, now = Coverage("journal", read_since=0), 1_000 * SECOND
     unmatched = [at for at in range(0, now + 1, SECOND // 2) if seen.is_unmatched([at], now)]
 
@@ -304,7 +304,7 @@ def test_the_rows_that_leave_a_journal_unmatched_are_neither_too_early_nor_too_l
 
 
 def test_what_was_not_seen_of_a_source_that_begins_later_is_what_came_after() -> None:
-    """What is before its begin was not lost on the way; other stretches count also if they follow it."""
+    """Entries from before its begin were not lost; other gaps count, even right after it."""
     seen = Coverage("journal", begins_at=10, gaps=(Gap(5, 20, REMOVED), Gap(30, 35, REMOVED)))
 
     assert seen.unseen_us(0, 100) == 20
@@ -312,7 +312,7 @@ def test_what_was_not_seen_of_a_source_that_begins_later_is_what_came_after() ->
 
 
 def test_a_doubt_covers_all_of_a_stretch() -> None:
-    """Nothing in it can be relied on."""
+    """Nothing in such a stretch can be relied on."""
     assert Coverage("journal", doubt="the clock is wrong").unread(3, 9) == [Gap(3, 9, "the clock is wrong")]
 
 
@@ -331,7 +331,7 @@ def test_a_doubt_covers_all_of_a_stretch() -> None:
     ],
 )
 def test_it_is_known_of_the_past_since_when_nothing_came(at: int, expected: int) -> None:
-    """Also of a stretch after which entries came again."""
+    """Also for a stretch after which entries came again."""
     coverage = Coverage("journal", quiet_since=60, quiet=((0, 10), (20, 50)))
 
     assert coverage.as_of(at).quiet_since == expected
@@ -339,7 +339,7 @@ def test_it_is_known_of_the_past_since_when_nothing_came(at: int, expected: int)
 
 @pytest.mark.parametrize(("apart", "leads_up"), [(WINDOW, True), (WINDOW + 1, False)])
 def test_what_leads_up_to_the_recent_gaps_is_no_further_apart_than_a_window(apart: int, *, leads_up: bool) -> None:
-    """Exactly a window is near enough: no window was seen whole."""
+    """A distance of exactly one window is near enough: no window was whole."""
     early, late = Gap(0, 5, REMOVED), Gap(5 + apart, 6 + apart, REMOVED)
 
     assert recent([early, late], 6 + apart, WINDOW) == ([early, late] if leads_up else [late])

@@ -1,4 +1,4 @@
-"""Entries of a clock that was ahead do not count, whenever they are read."""
+"""Entries dated by a clock that was ahead do not count, whenever they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def response(at: int) -> Response:
 
 
 def test_an_entry_ahead_of_a_right_clock_does_not_count_when_its_time_comes() -> None:
-    """Nor after a restart. An entry of the same time that was written then does."""
+    """Nor after a restart. An entry that is written at that time does count."""
     before, ahead, beyond, later = map(response, (NOW, NOW + 1, NOW + HOUR_US + 1, NOW + 2))
     entries = DisprovedEntries()
     first = entries.left_out([before, ahead, beyond], NOW, NOW + HOUR_US)
@@ -27,7 +27,7 @@ def test_an_entry_ahead_of_a_right_clock_does_not_count_when_its_time_comes() ->
 
 
 def test_only_so_many_entries_are_remembered() -> None:
-    """The latest ones, until they are too old to be read again."""
+    """The latest ones are, until they are too old to be read again."""
     entries = DisprovedEntries()
     ahead = [response(NOW + number) for number in range(1, MOST_DISPROVED + 3)]
     entries.left_out(ahead, NOW, NOW + HOUR_US)

@@ -1,4 +1,4 @@
-"""The fleet: a host's last upload is the maximum over its rows, and each host has one window."""
+"""The fleet: the last upload of a host is the latest of its rows, and each host has one window."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def latest(rows: list[Upload]) -> dict[str, int]:
 @PROPERTY
 @given(rows=UPLOADS, cut=st.integers(0, 20))
 def test_the_last_upload_is_the_maximum(rows: list[Upload], cut: int) -> None:
-    """Neither the order of the rows nor their batches matter."""
+    """The order of the rows and their batches do not matter."""
     assert dict(uploads_of(rows[cut:], rows[:cut]).items()) == latest(rows)
 
 
 @PROPERTY
 @given(seconds=st.lists(st.integers(0, 60), max_size=40), since=st.integers(0, 60), until=st.integers(0, 60))
 def test_the_uploads_between_two_instants_are_counted(seconds: list[int], since: int, until: int) -> None:
-    """Both ends are included; of a host that is not known there are none."""
+    """Both ends are included; an unknown host has none."""
     uploads = uploads_of([Upload("a", at * SECOND_US) for at in seconds])
     first, last = since * SECOND_US, until * SECOND_US
 
@@ -77,7 +77,7 @@ def test_eviction_forgets_hosts_that_uploaded_earlier_only(rows: list[Upload], b
 
 
 def test_a_host_that_is_not_known_has_no_last_upload() -> None:
-    """None stands for a host that never uploaded; the epoch is an instant like any other."""
+    """None means that it never uploaded; the epoch is an instant like any other."""
     uploads = uploads_of([Upload("a", 0)])
 
     assert (uploads.last_at("a"), uploads.last_at("b")) == (0, None)
@@ -99,7 +99,7 @@ def count_by_hand(facts: list[Response | Unstamped], since: int, until: int) -> 
 def test_traffic_counts_as_by_hand_and_shrinks_with_time(
     facts: list[Response | Unstamped], before: int, since: int, until: int
 ) -> None:
-    """After an eviction each host counts as before in any later stretch, and only hosts with something left remain."""
+    """After an eviction, counts of later stretches are unchanged, and hosts without events are gone."""
     before, since, until = sorted((before, since, until))
     traffic = Traffic()
     traffic.record(facts)
@@ -114,7 +114,7 @@ def test_traffic_counts_as_by_hand_and_shrinks_with_time(
 
 
 def test_each_host_is_named_once(fleet_of: Callable[..., Fleet]) -> None:
-    """A host is known from rows, from the journal, or from both."""
+    """A host may be known from rows, from the journal, or from both."""
     fleet = fleet_of(uploads=[("a", 1), ("b", 1)], responses=[("b", 1, 201), ("c", 1, 201)], unstamped=[("d", 1)])
 
     assert sorted(fleet.hosts()) == ["a", "b", "c", "d"]
@@ -122,7 +122,7 @@ def test_each_host_is_named_once(fleet_of: Callable[..., Fleet]) -> None:
 
 
 def test_a_full_fleet_goes_on_with_the_hosts_it_knows(fleet_of: Callable[..., Fleet], now: int) -> None:
-    """Beyond the limit new hosts are left out; the known ones lose nothing, and strangers push each other out."""
+    """New hosts beyond the limit are left out; known hosts lose nothing, and strangers displace each other."""
     fleet = fleet_of(
         host_limit=2,
         uploads=[("a", 9), ("b", 8), ("new", 7), ("a", 6)],
@@ -142,7 +142,7 @@ def test_a_full_fleet_goes_on_with_the_hosts_it_knows(fleet_of: Callable[..., Fl
 
 
 def test_a_host_that_may_be_expected_is_taken_in_up_to_twice_the_limit() -> None:
-    """A glob may match invented names as well, so there is an end to it; a name that is given has a place always."""
+    """A glob may match invented names, so it is bounded; a host expected by its name always has a place."""
     uploads = Uploads(2, register=Register(["pi-*", "named"]))
 
     uploads.record([Upload(host, 1) for host in ("a", "b", "c", "pi-1", "pi-2", "pi-3", "named")])
@@ -152,7 +152,7 @@ def test_a_host_that_may_be_expected_is_taken_in_up_to_twice_the_limit() -> None
 
 
 def test_a_newcomer_is_known_as_one_for_as_long_as_uploads_are_remembered() -> None:
-    """From its first row on, to the instant."""
+    """From its first row on, to the microsecond."""
     uploads = Uploads()
     uploads.notes_newcomers = True
     uploads.record([Upload("a", 10), Upload("a", 30)])
@@ -165,7 +165,7 @@ def test_a_newcomer_is_known_as_one_for_as_long_as_uploads_are_remembered() -> N
 
 
 def test_it_counts_as_full_for_as_long_as_uploads_are_remembered() -> None:
-    """A host that was left out exactly when the time that is remembered begins is still in it."""
+    """A host that was left out exactly at the begin of that time still counts."""
     uploads = Uploads(1)
     assert not uploads.was_full
 
@@ -178,7 +178,7 @@ def test_it_counts_as_full_for_as_long_as_uploads_are_remembered() -> None:
 
 
 def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now: int) -> None:
-    """A host that was left out comes in with its next observation, once there is a place or a larger limit."""
+    """A host that was left out is taken in with its next observation, once there is a place."""
     fleet = fleet_of(host_limit=1, uploads=[("old", 9), ("new", 1)])
 
     fleet.uploads.evict(now - 8)
@@ -194,7 +194,7 @@ def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now:
 def test_what_a_fleet_counts_stays_right_while_facts_come_and_go(
     batches: list[tuple[list[Response | Unstamped], int, int, int]],
 ) -> None:
-    """Whatever comes late, and whatever was asked before: each count is that of all facts that were not forgotten."""
+    """Each count includes all facts that were not forgotten, however late they came and whatever was asked before."""
     fleet, forgotten = Fleet(), -(1 << 40)
     everything: list[Response | Unstamped] = []
     for facts, begin, end, later in batches:
@@ -226,7 +226,7 @@ def test_what_a_fleet_counts_stays_right_while_facts_come_and_go(
 def test_a_stop_excuses_absence_only_if_a_start_would_have_been_seen(
     gap: tuple[int, int] | None, counted_us: int, fleet_of: Callable[..., Fleet], now: int
 ) -> None:
-    """Else nobody would miss a host for as long as the journal lacks the start."""
+    """Otherwise no host would be missed for as long as the journal lacks the start."""
     fleet = fleet_of(uploads=[("a", HOUR_US)])
     fleet.traffic.record([UnitState(now - HOUR_US // 2, is_running=False)])
     gaps = () if gap is None else (Gap(now - gap[0], now - gap[1], "lost"),)
@@ -236,7 +236,7 @@ def test_a_stop_excuses_absence_only_if_a_start_would_have_been_seen(
 
 
 def test_a_unit_of_which_nothing_is_known_excuses_nobody(fleet_of: Callable[..., Fleet], now: int) -> None:
-    """However well the journal was seen."""
+    """However complete the journal is."""
     fleet = fleet_of(uploads=[("a", HOUR_US)])
     fleet.coverage = (Coverage("journal"),)
 
@@ -246,7 +246,7 @@ def test_a_unit_of_which_nothing_is_known_excuses_nobody(fleet_of: Callable[...,
 def test_a_stranger_that_is_no_longer_protected_is_known_as_well_as_before(
     fleet_of: Callable[..., Fleet], now: int
 ) -> None:
-    """It goes back to its pool with all that it did."""
+    """It returns to its pool with all its events."""
     fleet = fleet_of(responses=[("stranger", HOUR_US, 412)])
     fleet.protect(["stranger"])
     fleet.protect([])
@@ -266,7 +266,7 @@ def test_a_stranger_that_is_no_longer_protected_is_known_as_well_as_before(
 def test_time_that_was_skipped_ends_where_the_clock_is_set_back_to(
     stretch: tuple[int, int], skips: tuple[tuple[int, int], ...]
 ) -> None:
-    """Stretches are kept in order; one of no length is none."""
+    """Skips are kept in order; an empty one is dropped."""
     fleet = Fleet()
     for since, until in ((10, 20), (30, 40), stretch):
         fleet.skip(since, until)
@@ -275,7 +275,7 @@ def test_time_that_was_skipped_ends_where_the_clock_is_set_back_to(
 
 
 def test_a_time_of_being_off_is_kept_once() -> None:
-    """Nor is a stretch of no length kept."""
+    """A repeated or empty shutdown is dropped."""
     fleet = Fleet()
     for since, until in ((10, 20), (10, 20), (30, 30), (30, 31)):
         fleet.shut_down(since, until)
@@ -284,7 +284,7 @@ def test_a_time_of_being_off_is_kept_once() -> None:
 
 
 def test_only_the_latest_times_that_nobody_counts_are_kept() -> None:
-    """A machine that is suspended a hundred times a day fills no memory."""
+    """A machine that is suspended a hundred times a day does not fill the memory."""
     fleet = Fleet()
     for number in range(101):
         fleet.skip(10 * number, 10 * number + 1)
@@ -295,7 +295,7 @@ def test_only_the_latest_times_that_nobody_counts_are_kept() -> None:
 
 
 def test_what_both_sources_show_teaches_the_rhythm() -> None:
-    """Each upload counts once: by its row, or by the journal for a host that no row is of."""
+    """Each upload counts once: by its row, or by the journal if its host has no rows."""
     fleet = Fleet()
     fleet.cadence = Cadence(10)
     fleet.record_uploads("", [Upload("a", 0), Upload("a", HOUR_US)])
@@ -311,7 +311,7 @@ def test_what_both_sources_show_teaches_the_rhythm() -> None:
 
 
 def test_without_learned_limits_no_rhythm_is_kept() -> None:
-    """Then nobody can say how long the intervals of a host are."""
+    """Then the intervals of a host are not known."""
     fleet = Fleet()
     fleet.record_uploads("", [Upload("a", 0), Upload("a", HOUR_US)])
     fleet.record_accepted("", {"b": [0]})
@@ -332,7 +332,7 @@ def test_without_learned_limits_no_rhythm_is_kept() -> None:
 def test_of_what_the_journal_shows_only_what_no_row_stands_for_is_remembered(
     row_at: int | None, without: list[int]
 ) -> None:
-    """A response up to a minute after a row may be that of the same upload."""
+    """A response up to one minute after a row may belong to the same upload."""
     fleet = Fleet()
     fleet.uploads.record([] if row_at is None else [Upload("a", row_at)])
     fleet.traffic.remember({"a": [0, 61_000_000]})
@@ -347,7 +347,7 @@ MINUTE_US = 60_000_000
 def test_what_a_receiver_still_writes_while_it_stops_does_not_contradict_that(
     later_us: int, *, is_stopped: bool
 ) -> None:
-    """For a minute, which is included; a later sign shows that it is at work."""
+    """For one minute, inclusive; a later sign shows that it is running."""
     fleet, stopped_at = Fleet(), HOUR_US
     fleet.record_traffic("", [UnitState(stopped_at, is_running=False), Response("a", stopped_at + later_us, 503)])
     fleet.coverage = (Coverage("journal"),)
@@ -358,7 +358,7 @@ def test_what_a_receiver_still_writes_while_it_stops_does_not_contradict_that(
 
 
 def test_of_a_source_that_is_not_there_nothing_is_unseen() -> None:
-    """And of several the one that lacks most counts."""
+    """With several sources, the least complete one counts."""
     fleet = Fleet()
     assert fleet.unseen_us("journal", 0, 100) == 0
 
@@ -389,7 +389,7 @@ class Muted:
 
 @pytest.mark.parametrize(("length_us", "counts"), [(LONGEST_MUTE_US - 1, True), (LONGEST_MUTE_US, False)])
 def test_a_mute_window_that_never_ends_is_no_pause(length_us: int, *, counts: bool) -> None:
-    """One of a whole week hides nobody for ever; one that is any shorter is a pause."""
+    """A window of a whole week would hide its hosts for ever; a shorter one is a pause."""
     fleet = Fleet()
     fleet.mute_windows = [Muted(length_us)]
 

@@ -1,4 +1,4 @@
-"""The strip of the last hours: what it shows of each quarter of an hour."""
+"""The strips of the last hours and days: what they show in each bin."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def shown(history: History, host: str = "a") -> str:
 
 
 def test_a_first_look_shows_what_is_known() -> None:
-    """The last upload, and refusals as far back as the journal was read; what nobody watched is blank."""
+    """It shows the last upload, and refusals as far back as the journal was read; the time before is blank."""
     history = History()
     history.note(
         fleet_with(
@@ -67,7 +67,7 @@ def test_a_first_look_shows_what_is_known() -> None:
     ],
 )
 def test_each_thing_has_its_character(observations: list[Upload | Response], expected: str) -> None:
-    """An upload that the journal alone shows is one."""
+    """An upload that only the journal shows counts too."""
     history = History()
     history.note(fleet_with(*observations), NOON, known_since=NOON)
 
@@ -76,7 +76,7 @@ def test_each_thing_has_its_character(observations: list[Upload | Response], exp
 
 @pytest.mark.parametrize(("age_us", "expected"), [(BINS * BIN_US - 1, "s"), (BINS * BIN_US, ".")])
 def test_the_oldest_bin_is_the_last_that_is_known(age_us: int, expected: str) -> None:
-    """What is older shows nowhere."""
+    """Anything older is not shown."""
     history = History()
     history.note(fleet_with(Upload("a", NOON + BIN_US - 1 - age_us)), NOON + BIN_US - 1, known_since=0)
 
@@ -84,7 +84,7 @@ def test_the_oldest_bin_is_the_last_that_is_known(age_us: int, expected: str) ->
 
 
 def test_it_moves_on_with_time() -> None:
-    """A bin for each quarter of an hour, until it falls off; and then nothing is left of the host."""
+    """A bin moves left every quarter of an hour until it drops out, and the host is forgotten."""
     history, fleet = History(), fleet_with(Upload("a", NOON))
     strips = []
     for quarter in range(BINS + 1):
@@ -98,7 +98,7 @@ def test_it_moves_on_with_time() -> None:
 
 
 def test_a_refusal_before_the_last_look_is_not_asked_for_again() -> None:
-    """The windows forget what is out of reach; the strip does not."""
+    """The windows forget old refusals; the strip does not."""
     history = History()
     history.note(fleet_with(Response("a", NOON, 412)), NOON, known_since=NOON)
     history.note(fleet_with(), NOON + 5 * MINUTE, known_since=NOON - 25 * MINUTE)
@@ -107,7 +107,7 @@ def test_a_refusal_before_the_last_look_is_not_asked_for_again() -> None:
 
 
 def test_it_survives_a_restart_and_shows_the_time_that_nobody_watched() -> None:
-    """The gap begins where the journal was no longer read, and ends where it is read again."""
+    """The unwatched stretch ends where the journal is read again."""
     history = History()
     history.note(fleet_with(Upload("a", NOON)), NOON, known_since=NOON)
     snapshot = msgspec.json.decode(msgspec.json.encode(history.snapshot), type=HistorySnapshot)
@@ -119,7 +119,7 @@ def test_it_survives_a_restart_and_shows_the_time_that_nobody_watched() -> None:
 
 @pytest.mark.parametrize("step", [-BIN_US, 100 * BIN_US, -100 * BIN_US])
 def test_a_clock_that_is_set_does_no_harm(step: int) -> None:
-    """What was taken down by the other clock is gone, if it would stand in the future or is too long ago."""
+    """Marks that would be in the future, or are too old, are dropped."""
     history, fleet = History(), fleet_with(Response("a", NOON, 412))
     history.note(fleet, NOON, known_since=NOON)
     history.note(fleet_with(), NOON + step, known_since=NOON + step)
@@ -128,7 +128,7 @@ def test_a_clock_that_is_set_does_no_harm(step: int) -> None:
 
 
 def test_a_reader_of_the_snapshot_is_not_disturbed() -> None:
-    """It may be read in another thread while the next evaluation is taken down."""
+    """Another thread may read it during the next evaluation."""
     history = History()
     history.note(fleet_with(Upload("a", NOON)), NOON, known_since=NOON)
     before = history.snapshot
@@ -151,7 +151,7 @@ def test_a_reader_of_the_snapshot_is_not_disturbed() -> None:
 def test_between_evaluations_a_strip_is_what_one_would_make_of_it(
     events: list[tuple[int, str, str]], rest: int
 ) -> None:
-    """Whatever was noted when, and how long ago; without a first evaluation it is empty."""
+    """Whatever was noted, and however long ago; it is empty before the first evaluation."""
     history, fleet, now = History(), Fleet(), NOON
     for minutes, what, host in sorted(events):
         now = NOON + minutes * MINUTE
@@ -216,7 +216,7 @@ def test_what_happened_before_a_long_pause_stays_in_the_long_strip() -> None:
 
 
 def test_of_forgotten_hosts_those_seen_last_are_shown_longest() -> None:
-    """Names may come and go without end: only as many are kept as strangers have places."""
+    """Invented names are bounded by the number of places for strangers."""
     fleet = Fleet(1)
     limit = fleet.traffic.stranger_limit
     # Refused or uploaded: what counts is when anything was seen of a host.
@@ -232,7 +232,7 @@ def test_of_forgotten_hosts_those_seen_last_are_shown_longest() -> None:
 
 
 def test_what_is_dated_ahead_of_the_clock_is_not_shown_yet() -> None:
-    """An upload of the next quarter of an hour shows when that has come."""
+    """An upload of the next quarter of an hour appears when that begins."""
     history, fleet = History(), fleet_with(Upload("a", NOON + BIN_US))
     history.note(fleet, NOON, known_since=NOON)
     as_of_now = strip_at(history.snapshot, fleet, "a", NOON)

@@ -1,4 +1,4 @@
-"""Globs for hosts: names are looked up, the rest is matched, and matching never takes long."""
+"""Globs for hosts: names are looked up, globs are matched, and matching is never slow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONG_NAME = "a" * 128
     ["*a" * 60 + "b", "*a" * 30 + "*b", "?*" * 60 + "b", "*[!b]" * 25 + "b", "*" * 127 + "b", "*aa" * 40 + "*b"],
 )
 def test_no_glob_backtracks(glob: str) -> None:
-    """Also among others, also with a name on which each part nearly matches."""
+    """Also with a name that nearly matches each part, and among other globs."""
     globs = HostGlobs((glob, f"x{glob}", f"{glob}*c"))
 
     assert not globs.matches(LONG_NAME)
@@ -25,7 +25,7 @@ def test_no_glob_backtracks(glob: str) -> None:
 
 
 def test_names_and_globs_together() -> None:
-    """A name is that host alone, whatever stands in it; nothing matches what is not there."""
+    """A plain name matches only that host, whatever characters it contains."""
     globs = HostGlobs(("pi-1", "a.c", "bench-*"))
 
     assert [host for host in ("pi-1", "pi-10", "a.c", "abc", "bench-", "bench", "") if globs.matches(host)] == [
@@ -50,5 +50,5 @@ def test_names_and_globs_together() -> None:
     ],
 )
 def test_what_a_glob_spells_out(glob: str, length: int, *, plain: bool) -> None:
-    """Sets and wildcards are no characters; a bracket that is not closed is one."""
+    """Sets and wildcards do not count as characters; a bracket that is not closed does."""
     assert (literal_length(glob), is_plain(glob)) == (length, plain)

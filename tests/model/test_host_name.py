@@ -128,14 +128,14 @@ def test_an_altered_name_is_no_other_hosts_name(raw: str) -> None:
 @PROPERTY
 @given(raw=NAMES)
 def test_what_a_host_calls_itself_is_known(raw: str) -> None:
-    """Of a name that was cut, at least how it begins."""
+    """For a name that was cut, at least its begin is known."""
     name, raw = own_name(host_name(raw)), normalize("NFC", raw)
 
     assert raw == name if "~" not in host_name(raw) else raw.startswith(name) and len(name) >= 8
 
 
 def test_long_names_differ_by_their_ends() -> None:
-    """Names of 10 kB that differ in the last character alone are two hosts."""
+    """Two names of 10 kB that differ only in the last character are two hosts."""
     names = {host_name("a" * 10_000 + end) for end in "abc"}
 
     assert len(names) == 3
@@ -144,5 +144,5 @@ def test_long_names_differ_by_their_ends() -> None:
 
 @pytest.mark.parametrize(("length", "is_made"), [(128, True), (129, False)])
 def test_no_name_is_longer_than_128_characters(length: int, *, is_made: bool) -> None:
-    """One of exactly so many can have been made."""
+    """A name of exactly 128 characters can have been made from a longer one."""
     assert is_host_name("a" * length) == is_made

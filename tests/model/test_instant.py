@@ -1,4 +1,4 @@
-"""Instants are whole microseconds, and nothing is lost on the way to them and back."""
+"""Instants are whole microseconds, and converting them loses nothing."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
 @PROPERTY
 @given(moment=MOMENTS)
 def test_a_moment_comes_back_exactly(moment: datetime) -> None:
-    """A datetime with any offset is the same moment after the way to an instant and back."""
+    """A datetime with any offset is the same moment after conversion to an instant and back."""
     assert datetime.fromisoformat(isoformat(from_datetime(moment))) == moment
 
 
 @PROPERTY
 @given(at=st.integers(from_datetime(datetime(1, 1, 1, tzinfo=UTC)), from_datetime(datetime.max.replace(tzinfo=UTC))))
 def test_an_instant_comes_back_exactly(at: int) -> None:
-    """An instant within the calendar is the same after the way to its text and back, which is in UTC."""
+    """An instant within the calendar is the same after conversion to text, in UTC, and back."""
     text = isoformat(at)
 
     assert from_datetime(datetime.fromisoformat(text)) == at
@@ -44,7 +44,7 @@ def test_an_instant_comes_back_exactly(at: int) -> None:
 @PROPERTY
 @given(moment=MOMENTS, duration=st.timedeltas(min_value=-DAY, max_value=DAY))
 def test_durations_add_up_exactly(moment: datetime, duration: timedelta) -> None:
-    """The distance of two moments is that of their instants."""
+    """The distance of two moments equals that of their instants."""
     assert from_datetime(moment + duration) - from_datetime(moment) == to_us(duration)
     assert timedelta(microseconds=to_us(duration)) == duration
 
@@ -61,7 +61,7 @@ def test_durations_add_up_exactly(moment: datetime, duration: timedelta) -> None
     ],
 )
 def test_a_moment_is_microseconds_since_the_epoch(text: str, at: int) -> None:
-    """The offset is part of the moment."""
+    """The offset is taken into account."""
     assert from_datetime(datetime.fromisoformat(text)) == at
 
 
@@ -94,5 +94,5 @@ def test_a_moment_without_offset_is_refused() -> None:
     ],
 )
 def test_a_duration_is_said_as_people_do(duration: int, text: str) -> None:
-    """Two units at most, rounded down, and no unit that is zero beside another."""
+    """At most two units, rounded down; a unit that is zero is left out."""
     assert describe(duration) == text

@@ -19,7 +19,7 @@ from tests.model.rhythms import (
 
 @given(st.sets(st.integers(0, 5375), max_size=60), st.sets(st.integers(0, 5375), max_size=60), st.integers(1, 200))
 def test_intervals_are_those_of_a_count_by_hand(ages: set[int], out: set[int], least: int) -> None:
-    """Each is as long as its bins are apart, but for those in which nobody could upload."""
+    """An interval is the distance of its bins, without the bins in which no host could upload."""
     cadence, uploads = Cadence(1), sorted(5375 - age for age in ages | {0})
     cadence.record(Upload("a", number * BIN_US) for number in uploads)
     by_hand = [
@@ -34,7 +34,7 @@ def test_intervals_are_those_of_a_count_by_hand(ages: set[int], out: set[int], l
 
 @given(st.sets(st.integers(0, 5375), max_size=80))
 def test_the_picture_has_every_interval_once(ages: set[int]) -> None:
-    """Each in the class of twice the length of the one before."""
+    """Each class of the histogram is twice as long as the one before."""
     cadence, uploads = Cadence(1), sorted({0, *ages})
     cadence.record(Upload("a", (10_000 - age) * BIN_US) for age in uploads)
     rhythm = cadence.rhythm("a")
@@ -52,7 +52,7 @@ def test_the_picture_has_every_interval_once(ages: set[int]) -> None:
 
 @pytest.mark.parametrize(("out", "length"), [(9, 10), (10, 9), (11, 9), (17, 9), (18, 9), (19, 10), (20, 10)])
 def test_of_an_interval_each_bin_is_left_out_in_which_nobody_could_upload(out: int, length: int) -> None:
-    """Those between two uploads, the first and the last of them; not those of the uploads themselves."""
+    """Only bins between the two uploads are left out, the first and the last of them included."""
     cadence = cadence_of(a=[9 * BIN_US, 19 * BIN_US])
 
     assert cadence.intervals_of("a", Rhythm(out, 1)) == [Interval(9, length, 19)]

@@ -183,7 +183,7 @@ def without_four_hours(instants: list[int], days: tuple[int, ...]) -> list[int]:
     ],
 )
 def test_the_limit_is_the_hosts_own(instants: list[int], limit_us: int, reason: str) -> None:
-    """It follows from when the host uploaded; a fault that happened once teaches nothing."""
+    """The limit follows from the host's own uploads; a fault that happened once does not raise it."""
     found = limit_of(instants)
 
     assert found.reason.startswith(reason)
@@ -191,7 +191,7 @@ def test_the_limit_is_the_hosts_own(instants: list[int], limit_us: int, reason: 
 
 
 def test_bursts_count_once() -> None:
-    """However many uploads follow on each other, what counts is the time between the bursts."""
+    """Uploads in quick succession are one burst; only the time between bursts counts."""
     random = Random(1)  # noqa: S311 - nothing is secret here
     begins = every(90 * MINUTE_US, FOUR_WEEKS, MONDAY)
     bursts = [begin + random.randrange(5 * MINUTE_US) for begin in begins for _ in range(20)]
@@ -208,13 +208,13 @@ def test_bursts_count_once() -> None:
     ],
 )
 def test_it_says_where_it_comes_from(limit: LearnedLimit, words: str) -> None:
-    """An operator reads it in `explain` and in the alert."""
+    """`explain` and the alert show the origin of the limit."""
     assert limit.in_words() == words
 
 
 @given(st.sets(st.integers(0, 5375)), st.integers(1, 20), st.integers(0, 200))
 def test_a_limit_is_between_the_floor_and_the_ceiling(ages: set[int], floor: int, more: int) -> None:
-    """Whatever a host does."""
+    """Whatever the host does."""
     rhythm = Rhythm(10_000, sum(1 << age for age in ages | {0}))
     floor_us, ceiling_us = floor * 5 * MINUTE_US, (floor + more) * 5 * MINUTE_US
 
@@ -223,7 +223,7 @@ def test_a_limit_is_between_the_floor_and_the_ceiling(ages: set[int], floor: int
 
 @pytest.mark.parametrize(("known_us", "is_known"), [(12 * HOUR_US - BIN_US, False), (12 * HOUR_US, True)])
 def test_a_limit_is_learned_once_a_host_is_known_for_half_a_day(known_us: int, *, is_known: bool) -> None:
-    """Until then it is the floor."""
+    """Until then the limit is the floor."""
     found = limit_of([MONDAY, MONDAY + known_us])
     rhythm = cadence_of(a=[MONDAY, MONDAY + known_us]).rhythm("a")
 
@@ -246,7 +246,7 @@ def test_a_limit_is_learned_once_a_host_is_known_for_half_a_day(known_us: int, *
 def test_a_host_is_not_steady_at_an_hour_of_the_week_at_which_it_rests(
     days: tuple[int, ...], *, is_steady: bool
 ) -> None:
-    """Though it is on nearly all days: by the weeks in which it rests then, or by the days."""
+    """Even if it uploads on nearly all days: the weeks or the days in which it rests at that hour decide."""
     rests = [MONDAY - day * DAY_US for day in days]
     uploads = [
         at

@@ -35,13 +35,13 @@ NAMES = st.text("abc", min_size=1, max_size=6)
     ],
 )
 def test_the_nearest_is_found(name: str, known: list[str], expected: str | None) -> None:
-    """By one edit, or else by two."""
+    """By one edit, otherwise by two."""
     assert near_miss(name, dict.fromkeys(known)) == expected
 
 
 @pytest.mark.parametrize(("others", "expected"), [(199, "bacdefhg"), (200, None)])
 def test_two_hundred_names_that_look_alike_are_compared(others: int, expected: str | None) -> None:
-    """One that comes after them may be missed: that is what bounds the time."""
+    """Names after these may be missed, which bounds the time."""
     alike = ["".join(letters) for letters in islice(permutations("hgfedcba"), others)]
 
     assert near_miss("abcdefgh", dict.fromkeys([*alike, "bacdefhg"])) == expected
@@ -63,7 +63,7 @@ def distance(one: str, other: str) -> int:
 
 @given(name=NAMES, known=st.lists(NAMES, max_size=8))
 def test_it_is_found_just_where_two_edits_are_enough(name: str, known: list[str]) -> None:
-    """Nothing is found that is further away, and nothing is missed; a nearer one is preferred."""
+    """Nothing further away is found, nothing within is missed, and the nearer name is preferred."""
     known = [other for other in known if other != name]
     found = near_miss(name, dict.fromkeys(known))
     nearest = min((distance(name, other) for other in known), default=9)
@@ -88,7 +88,7 @@ def test_it_is_found_just_where_two_edits_are_enough(name: str, known: list[str]
     ],
 )
 def test_a_name_at_one_edit_comes_before_one_at_two_wherever_the_edit_is(known: str) -> None:
-    """Also if the other comes first among the known ones."""
+    """Even if the other one is first in the list."""
     assert near_miss("abcdef", dict.fromkeys(["abxxef", known])) == known
 
 
@@ -107,12 +107,12 @@ def test_a_name_at_one_edit_comes_before_one_at_two_wherever_the_edit_is(known: 
     ],
 )
 def test_two_edits_are_counted_as_by_the_whole_table(name: str, known: str) -> None:
-    """Where letters come twice, where one name is empty, and where all of it differs."""
+    """Also with repeated letters, an empty name, and names that differ completely."""
     assert (near_miss(name, dict.fromkeys([known])) == known) == (distance(name, known) <= 2)
 
 
 def test_of_all_short_words_those_at_two_edits_are_near() -> None:
-    """Each beside each: however often a letter comes, and wherever the edits are."""
+    """Each word is compared with each other one."""
     words = ["".join(letters) for length in range(1, 6) for letters in product("ab", repeat=length)]
 
     for name, known in product(words, words):

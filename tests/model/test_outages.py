@@ -1,4 +1,4 @@
-"""When no host could upload, and which hosts missed an upload for it."""
+"""When no host could upload, and which hosts missed an upload because of it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ EVERY_NIGHT, STEADY = daily(*range(1, 28)), Rhythm(NOW - DAY, (1 << 3 * WEEK) - 
     ],
 )
 def test_a_host_that_was_due_in_an_outage_missed_it(rhythm: Rhythm, out: list[int], until: int | None) -> None:
-    """By the same time of the day or of the week before; what counts is the end of the first such outage."""
+    """A host was due if it uploaded at that time a day or a week before; the end of the first such outage counts."""
     outages = Rhythm(NOW + 10, bits_of(*(10 + age for age in out)))
 
     found = missed_until(rhythm, outages, [STEADY, rhythm])
@@ -71,12 +71,12 @@ def test_a_host_that_was_due_in_an_outage_missed_it(rhythm: Rhythm, out: list[in
 
 @pytest.mark.parametrize("newest", [NOW - 2 * DAY, EVERY_NIGHT.newest])
 def test_outages_that_end_before_the_newest_upload_are_over(newest: int) -> None:
-    """Also where nothing is known of the time after it."""
+    """Also if nothing is known about the time after it."""
     assert missed_until(EVERY_NIGHT, Rhythm(newest, 1), [STEADY]) is None
 
 
 def test_the_only_host_that_was_due_shows_no_outage() -> None:
-    """Its own absence may be all that there is of it."""
+    """There may be nothing but its own absence."""
     outages = Rhythm(NOW, 1)
 
     assert missed_until(EVERY_NIGHT, outages, [EVERY_NIGHT]) is None
@@ -85,7 +85,7 @@ def test_the_only_host_that_was_due_shows_no_outage() -> None:
 
 
 def test_a_stop_of_the_receiver_is_no_interval() -> None:
-    """The time in which nobody could upload is left out, also where no other host shows it; after a restart as well."""
+    """Time in which no host could upload is left out, even if this is the only host, and after a restart too."""
     down = MONDAY - 3 * DAY_US, MONDAY - 2 * DAY_US - 12 * HOUR_US
     uploads = [at for at in every(HOUR_US, MONDAY - 10 * DAY_US, MONDAY) if not down[0] <= at < down[1]]
     cadence, restored = cadence_of(a=uploads), Cadence(1)
@@ -99,7 +99,7 @@ def test_a_stop_of_the_receiver_is_no_interval() -> None:
 
 
 def test_when_no_host_uploads_though_some_always_did_nobody_could() -> None:
-    """An outage that nothing tells of is seen by all hosts together; a night of an office is none."""
+    """If all hosts that always uploaded at that time are missing, it was an outage; a night at an office is not."""
     out = MONDAY - 3 * DAY_US, MONDAY - 3 * DAY_US + 7 * HOUR_US
     steady = [at for at in every(5 * MINUTE_US, FOUR_WEEKS, MONDAY) if not out[0] <= at < out[1]]
     hourly = [at for at in every(HOUR_US, FOUR_WEEKS, MONDAY) if not out[0] <= at < out[1]]
@@ -112,7 +112,7 @@ def test_when_no_host_uploads_though_some_always_did_nobody_could() -> None:
 
 
 def test_the_only_host_cannot_show_an_outage() -> None:
-    """That it uploads more rarely is its own rhythm, which must be learned."""
+    """If the only host uploads more rarely, that is its new rhythm, and it is learned."""
     only = cadence_of(only=steady_then(every(HOUR_US, MONDAY - 10 * HOUR_US, MONDAY)))
 
     assert only.outages().bits == 0
@@ -125,7 +125,7 @@ def bins_of(rhythm: Rhythm) -> set[int]:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_outages_are_what_one_counts_bin_by_bin(seed: int) -> None:
-    """Three bins without an upload, in which there were uploads a week ago and on most days; whoever uploaded last."""
+    """Three bins without an upload that had uploads a week ago and on most days are an outage."""
     chance = Random(seed)  # noqa: S311 - to be the same each time
     day, since = DAY_US // BIN_US, MONDAY // BIN_US - 15 * (DAY_US // BIN_US)
     outages = [
@@ -161,7 +161,7 @@ def test_outages_are_what_one_counts_bin_by_bin(seed: int) -> None:
 
 
 def test_outages_that_are_known_count_from_whichever_is_later() -> None:
-    """They may end after the newest upload of all."""
+    """A known outage may end after the newest upload of all hosts."""
     cadence = cadence_of(a=[MONDAY])
     cadence.note_outages([Pause(MONDAY + HOUR_US, MONDAY + 2 * HOUR_US, "stopped")])
 

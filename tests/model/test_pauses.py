@@ -46,12 +46,12 @@ def pauses_of(*stretches: tuple[int, int]) -> tuple[Pause, ...]:
     ],
 )
 def test_a_pause_gives_the_whole_time_anew(stretches: list[tuple[int, int]], absence: int) -> None:
-    """It is the longest time without a pause since the last sign, or half of all such time."""
+    """Absence is the longest stretch without a pause since the last sign, or half of the time without pauses."""
     assert absence_us(pauses_of(*stretches), (), LAST, NOW) == absence
 
 
 def test_an_absence_that_is_to_come_is_negative() -> None:
-    """A sign that is dated ahead of the clock is none of absence."""
+    """A sign that is dated ahead of the clock is not an absence."""
     assert absence_us(pauses_of((1_100, 1_200)), (), NOW + 5, NOW) == -5
 
 
@@ -60,7 +60,7 @@ def test_an_absence_that_is_to_come_is_negative() -> None:
     [([], 600), ([(900, 1_000)], 600), ([(1_800, 1_900)], 400), ([(1_010, 1_050)], 550), ([(1_150, 1_180)], 420)],
 )
 def test_what_the_clock_skipped_did_not_pass(stretches: list[tuple[int, int]], absence: int) -> None:
-    """It is no pause: the time before it counts on."""
+    """A skip is not a pause: the time before it still counts."""
     assert absence_us(pauses_of(*stretches), ((1_200, 1_600),), LAST, NOW) == absence
 
 
@@ -69,7 +69,7 @@ STRETCHES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)).map(lambd
 
 @given(STRETCHES, st.integers(0, 60), st.integers(0, 60))
 def test_it_is_what_one_counts_tick_by_tick(stretches: list[tuple[int, int]], last_at: int, length: int) -> None:
-    """Against a count of each unit of time."""
+    """Compared with a count of each unit of time."""
     now, pauses = last_at + length, pauses_of(*stretches)
     is_open = [not any(since <= at < until for since, until in stretches) for at in range(last_at, now)]
     longest = run = 0
@@ -84,7 +84,7 @@ def test_it_is_what_one_counts_tick_by_tick(stretches: list[tuple[int, int]], la
 
 
 def test_what_touches_is_one_and_the_last_to_end_is_named() -> None:
-    """So nothing is counted twice, and the reason is the one that holds."""
+    """So no time counts twice, and the reason is the one that holds."""
     pauses = pauses_of((5, 9), (1, 3), (3, 4), (6, 7))
 
     assert pauses == (Pause(1, 4, "until 4"), Pause(5, 9, "until 9"))
@@ -93,7 +93,7 @@ def test_what_touches_is_one_and_the_last_to_end_is_named() -> None:
 
 @given(STRETCHES, st.integers(1, 30))
 def test_reading_begins_where_the_lookback_does(stretches: list[tuple[int, int]], lookback: int) -> None:
-    """Whatever could still count within the lookback is read; and with no pause at its end it is no more than that."""
+    """Everything that can count within the lookback is read, and no more if no pause is at its end."""
     at, pauses = 60, pauses_of(*stretches)
     begin = begin_of(at, lookback, lambda since: [one for one in pauses if one.until >= since])
 
@@ -103,7 +103,7 @@ def test_reading_begins_where_the_lookback_does(stretches: list[tuple[int, int]]
 
 @pytest.mark.parametrize("gap_us", [0, 60_000_000])
 def test_a_window_that_hardly_ever_ends_leads_no_further_back_than_a_quarter(gap_us: int) -> None:
-    """Every day again, with a minute in which somebody is missed, or none."""
+    """A daily window of the whole day, or of all but one minute."""
     day, now = 86_400_000_000, 1_795_460_100_000_000
 
     def pauses_since(since: int) -> list[Pause]:
@@ -114,7 +114,7 @@ def test_a_window_that_hardly_ever_ends_leads_no_further_back_than_a_quarter(gap
 
 
 def test_of_pauses_that_end_together_the_first_to_begin_is_named() -> None:
-    """It is the one that lasted."""
+    """It is the one that lasted longest."""
     assert merged([Pause(5, 10, "b"), Pause(0, 10, "a", is_known=False)]) == (Pause(0, 10, "a", is_known=False),)
 
 
@@ -122,5 +122,5 @@ def test_of_pauses_that_end_together_the_first_to_begin_is_named() -> None:
     ("since", "until", "passed"), [(9, 40, 21), (10, 40, 20), (11, 40, 29), (0, 10, 10), (0, 21, 11)]
 )
 def test_a_skip_counts_from_the_instant_at_which_the_clock_was_set(since: int, until: int, passed: int) -> None:
-    """It was set from 10 to 20: what began there is as much shorter, what ended there is not."""
+    """The clock was set from 10 to 20: what began at 10 is shorter by the skip, what ended at 10 is not."""
     assert passed_us([(10, 20)], since, until) == passed

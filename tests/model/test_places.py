@@ -1,4 +1,4 @@
-"""Who has a place in a fleet's tables: hosts that are known have one of their own, strangers share a few."""
+"""Which hosts have a place in the tables: known hosts have one each, strangers share a few."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def answered(fleet: Fleet) -> set[str]:
 
 
 def test_strangers_push_out_the_one_that_was_refused_least_recently() -> None:
-    """Who has lost its place is known to be incomplete, and so is whoever got a place after that."""
+    """A stranger that lost its place, or got one later, is marked as incomplete."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record(refused("a", "b", "a", "c", "a", "d", at=10))
 
@@ -38,7 +38,7 @@ def test_strangers_push_out_the_one_that_was_refused_least_recently() -> None:
 
 
 def test_a_stranger_that_uploads_takes_its_window_along() -> None:
-    """It is none any more, and makes room for another one."""
+    """It is no longer a stranger, and makes room for another one."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record(refused("a", "b", at=10))
     fleet.uploads.record([Upload("a", 20)])
@@ -51,7 +51,7 @@ def test_a_stranger_that_uploads_takes_its_window_along() -> None:
 
 
 def test_a_full_table_has_no_place_for_an_upload_that_only_the_journal_shows() -> None:
-    """As many hosts as the limit have one; whoever comes after them is a stranger, though it was accepted."""
+    """Beyond the limit, a host that only the journal shows stays a stranger, although it was accepted."""
     fleet = Fleet(2)
     fleet.traffic.record([Response(host, 10, 201) for host in ("a", "b", "c")])
 
@@ -64,7 +64,7 @@ def test_a_full_table_has_no_place_for_an_upload_that_only_the_journal_shows() -
 def test_what_was_lost_matters_for_as_long_as_it_would_count(
     before: int, *, is_complete: bool, is_evicted_first: bool
 ) -> None:
-    """To the instant, whether the host becomes known before or after the time is forgotten."""
+    """To the microsecond, whether the host becomes known before or after that time."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record(refused("a", at=10) + refused("b", "c", at=20))
     if is_evicted_first:
@@ -79,7 +79,7 @@ def test_what_was_lost_matters_for_as_long_as_it_would_count(
 
 @pytest.mark.parametrize(("before", "is_complete"), [(10, False), (11, True)])
 def test_what_a_stranger_lacks_it_lacks_when_it_is_known(before: int, *, is_complete: bool) -> None:
-    """It had a place again before it uploaded; what was lost before that matters to the instant."""
+    """Events lost before it got a place again stay lost, to the microsecond."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record(refused("a", at=10) + refused("b", "c", "a", at=20))
     fleet.traffic.evict(before)
@@ -90,7 +90,7 @@ def test_what_a_stranger_lacks_it_lacks_when_it_is_known(before: int, *, is_comp
 
 @pytest.mark.parametrize(("before", "lost_at"), [(10, 10), (11, -NEVER)])
 def test_a_host_without_an_event_that_counts_loses_nothing_with_its_place(before: int, lost_at: int) -> None:
-    """An event exactly when the time that counts begins does count."""
+    """An event exactly at the begin of the counted time does count."""
     pool = Pool(1)
     for host in ("a", "b"):
         pool.use(host).add_response(10, 412)
@@ -101,7 +101,7 @@ def test_a_host_without_an_event_that_counts_loses_nothing_with_its_place(before
 
 
 def test_the_events_of_strangers_are_forgotten_to_the_instant() -> None:
-    """Whoever has one left keeps its place."""
+    """A stranger with one event left keeps its place."""
     pool = Pool(1)
     pool.use("a").add_response(10, 412)
 
@@ -110,7 +110,7 @@ def test_the_events_of_strangers_are_forgotten_to_the_instant() -> None:
 
 
 def test_what_a_stranger_lacks_is_forgotten_to_the_instant() -> None:
-    """It had no place when something was lost: that matters up to then."""
+    """What was lost while it had no place matters up to that instant."""
     pool = Pool(1)
     for host in ("a", "b"):
         pool.use(host).add_response(10, 412)
@@ -125,7 +125,7 @@ def test_what_a_stranger_lacks_is_forgotten_to_the_instant() -> None:
 
 
 def test_of_what_is_left_out_the_latest_is_named() -> None:
-    """Of two at the same instant the one that came second."""
+    """Of two at the same instant, the second one."""
     left_out = LeftOut()
     for host, at in (("a", 5), ("b", 5), ("c", 4)):
         left_out.add(host, at)
@@ -134,7 +134,7 @@ def test_of_what_is_left_out_the_latest_is_named() -> None:
 
 
 def test_of_two_words_on_the_unit_the_one_that_comes_second_holds() -> None:
-    """Also if it is of the same instant, or older: it is what all machines' messages say together by then."""
+    """Even if it is not newer: it is the combined state of all machines by then."""
     fleet = Fleet()
     fleet.traffic.record([UnitState(10, is_running=False), UnitState(10, is_running=True)])
     same_instant = fleet.traffic.unit
@@ -148,7 +148,7 @@ def test_of_two_words_on_the_unit_the_one_that_comes_second_holds() -> None:
     ("at", "is_accepted"), [(9, False), (10, True), (20, True), (21, False)], ids=["early", "begin", "end", "late"]
 )
 def test_either_source_shows_that_a_host_was_accepted(at: int, *, is_accepted: bool) -> None:
-    """Between two instants, both included; a refusal shows nothing."""
+    """Between two instants, both included; a refusal does not count."""
     by_row, by_response, refused_then = Fleet(), Fleet(), Fleet()
     by_row.uploads.record([Upload("a", at)])
     by_response.traffic.record([Response("a", at, 201)])
@@ -159,7 +159,7 @@ def test_either_source_shows_that_a_host_was_accepted(at: int, *, is_accepted: b
 
 
 def test_an_upload_that_only_the_journal_shows_gives_a_place() -> None:
-    """Until that is as long ago as a row is remembered: what it was answered is forgotten before."""
+    """For as long as a row is remembered; the responses themselves are forgotten earlier."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record([Response("a", 10, 201), *refused("b", "c", "d", at=20)])
 
@@ -171,7 +171,7 @@ def test_an_upload_that_only_the_journal_shows_gives_a_place() -> None:
 
 
 def test_who_is_protected_keeps_its_place_until_it_is_no_longer() -> None:
-    """Then it is a stranger like any other, and used most recently; what it had lost before is not forgotten."""
+    """Afterwards it is a stranger again, the most recently used one, with its earlier losses."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record(refused("a", "b", "c", at=10))
     fleet.protect(["a", "b", "lost one too many"])
@@ -200,7 +200,7 @@ def test_a_protected_host_that_uploads_is_no_stranger() -> None:
 
 
 def test_who_was_lost_has_a_place_whatever_the_number_of_strangers() -> None:
-    """It has uploaded once, though that is beyond what is known; and so has whoever is expected."""
+    """A lost host has uploaded once, beyond what is known; expected hosts have a place as well."""
     fleet = Fleet(LIMIT, expected=["named", "lab-*"])
     fleet.lost = frozenset({"lost"})
 
@@ -210,7 +210,7 @@ def test_who_was_lost_has_a_place_whatever_the_number_of_strangers() -> None:
 
 
 def test_hosts_of_an_expected_glob_have_places_of_their_own() -> None:
-    """So many as the limit; when they are expected no longer, they are strangers."""
+    """As many as the limit; when they are no longer expected, they are strangers."""
     fleet = Fleet(LIMIT, expected=["lab-*"])
     hosts = [f"lab-{number}" for number in range(LIMIT + 1)]
     fleet.traffic.record(refused(*hosts, "a", at=10))
@@ -227,7 +227,7 @@ def test_hosts_of_an_expected_glob_have_places_of_their_own() -> None:
 
 @pytest.mark.parametrize("expected", [["new"], ["ne*"]], ids=["by name", "by a glob"])
 def test_a_full_table_of_uploads_takes_whoever_is_expected(expected: list[str]) -> None:
-    """And is known as a newcomer as long as it is in the table."""
+    """It counts as a newcomer for as long as it is in the table."""
     fleet = Fleet(1, expected=expected)
     fleet.uploads.record([Upload("old", 10)])
     fleet.uploads.notes_newcomers = True
@@ -243,7 +243,7 @@ def test_a_full_table_of_uploads_takes_whoever_is_expected(expected: list[str]) 
 def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_too_large(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The others stay exact, and no count is lost."""
+    """The other hosts stay exact, and no count is lost."""
     monkeypatch.setattr("fleet_health.model.traffic._BUDGET", 4_096)
     fleet = Fleet()
     fleet.uploads.record([Upload("busy", 0), Upload("idle", 0)])
@@ -256,7 +256,7 @@ def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_to
 
 
 def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
-    """The latest of those that were left out is named, whatever the order of the rows."""
+    """The latest host that was left out is named, whatever the order of the rows."""
     fleet = Fleet(1)
     fleet.uploads.record([Upload("known", 10), Upload("late", 30), Upload("early", 20)])
 
@@ -268,12 +268,12 @@ def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
     ("hosts", "strangers"), [(1, 1), (9, 1), (19, 1), (20, 2), (9_999, 999), (10_000, 1_000), (50_000, 1_000)]
 )
 def test_strangers_have_a_tenth_of_the_places(hosts: int, strangers: int) -> None:
-    """At least one, and at most a thousand."""
+    """At least one place, at most a thousand."""
     assert stranger_limit(hosts) == Fleet(hosts).traffic.stranger_limit == strangers
 
 
 def test_a_host_has_a_place_by_any_of_what_shows_it() -> None:
-    """That it has uploaded, that it is expected by its name, or that it was answered."""
+    """By an upload, by its expected name, or by a response."""
     fleet = Fleet(expected=["expected"])
     fleet.uploads.record([Upload("uploading", 0)])
     fleet.traffic.record([Response("refused", 0, 412)])

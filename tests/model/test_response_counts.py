@@ -1,4 +1,4 @@
-"""Responses are counted once, and what is counted only grows."""
+"""Responses are counted once, and counts never decrease."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESPONSES = st.builds(Response, HOSTS, st.integers(0, 9), st.sampled_from([200, 
 
 
 def test_classes_are_counted_by_host_and_by_receiver() -> None:
-    """Each by itself; what is no response is not counted, nor is a status of no class."""
+    """Other observations are not counted, nor are statuses of no class."""
     counts = ResponseCounts()
     counts.record("", [Response("a", 1, 201), Response("a", 2, 412), Response("b", 3, 503), Response("a", 4, 302)])
     counts.record("lab", [Response("a", 5, 201), Unstamped("a", 5), UnitState(6, is_running=True)])
@@ -25,7 +25,7 @@ def test_classes_are_counted_by_host_and_by_receiver() -> None:
 
 
 def test_what_was_counted_before_is_left_out() -> None:
-    """Up to an instant, which is included."""
+    """Up to an instant, inclusive."""
     counts = ResponseCounts()
     counts.record("", [Response("a", at, 201) for at in (1, 2, 3)], after=2)
 
@@ -35,7 +35,7 @@ def test_what_was_counted_before_is_left_out() -> None:
 @tried(100)
 @given(st.lists(st.lists(RESPONSES, max_size=5), max_size=8))
 def test_it_only_grows_and_each_counts_once(batches: list[list[Response]]) -> None:
-    """However they come, in whatever order."""
+    """In whatever order they come, and however often."""
     counts, before = ResponseCounts(), (0, 0, 0)
     for batch in batches:
         counts.record("", batch)
@@ -48,7 +48,7 @@ def test_it_only_grows_and_each_counts_once(batches: list[list[Response]]) -> No
 
 
 def test_invented_names_fill_no_memory() -> None:
-    """They are forgotten once there are many; the others keep what they have."""
+    """At most twice the host limit is kept, and later only hosts that are known."""
     counts = ResponseCounts()
     counts.record("", [Response("known", 1, 201)])
     for begin in range(0, 100_000, 100):
@@ -63,7 +63,7 @@ def test_invented_names_fill_no_memory() -> None:
 
 @pytest.mark.parametrize(("kept", "most"), [(10, 1_000), (500, 1_000), (501, 1_002), (2_000, 4_000)])
 def test_it_is_crowded_by_more_than_twice_as_many_as_were_kept(kept: int, most: int) -> None:
-    """And never by a thousand."""
+    """But never by fewer than a thousand."""
     counts = ResponseCounts()
     counts.record("", [Response(f"h{number}", 1, 404) for number in range(kept)])
     counts.keep(lambda _: True)

@@ -23,7 +23,7 @@ from tests.model.rhythms import (
 
 
 def test_a_host_takes_at_most_a_kibibyte_of_the_state() -> None:
-    """Whatever its uploads are, also if nothing can be compressed."""
+    """Even if its uploads cannot be compressed."""
     random = Random(2)  # noqa: S311 - nothing is secret here
     cadence = cadence_of(a=[MONDAY - random.randrange(KEPT_US) for _ in range(4000)])
     saved = msgspec.json.encode(cadence.snapshot(MONDAY).hosts["a"])
@@ -42,7 +42,7 @@ def test_a_host_takes_at_most_a_kibibyte_of_the_state() -> None:
     ],
 )
 def test_what_was_never_saved_is_left_out(saved: SavedRhythm) -> None:
-    """A state that somebody changed teaches nothing."""
+    """A state file that was edited by hand does not change any limit."""
     cadence = Cadence(1)
     cadence.restore(CadenceSnapshot(1, {"a": saved}, saved))
 
@@ -56,7 +56,7 @@ def test_what_was_never_saved_is_left_out(saved: SavedRhythm) -> None:
     st.integers(0, 3),
 )
 def test_what_two_know_of_a_host_is_what_one_would_know(first: set[int], second: set[int], outage: int) -> None:
-    """A restored state is joined with what was read meanwhile, of uploads and of outages."""
+    """A restored state and what was read since are merged, uploads and outages alike."""
     whole, one, other = (
         cadence_of(a=[number * BIN_US for number in numbers]) for numbers in (first | second, first, second)
     )
@@ -71,7 +71,7 @@ def test_what_two_know_of_a_host_is_what_one_would_know(first: set[int], second:
 
 
 def test_a_regular_rhythm_takes_few_octets_of_the_state() -> None:
-    """Of most hosts the bits repeat themselves, and are compressed."""
+    """The bits of most hosts repeat, so they compress well."""
     saved = cadence_of(a=every(HOUR_US, FOUR_WEEKS, MONDAY)).snapshot(MONDAY).hosts["a"]
 
     assert len(saved.bits) <= 32

@@ -1,4 +1,4 @@
-"""Rows dated ahead of the clock: each counts once, and does not count anew when its time has come."""
+"""Rows dated ahead of the clock count once, and not again when their time comes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def dated(dates: RowDates, *ats: int, now: int = NOW, **circumstances: object) -
 )
 @pytest.mark.parametrize("is_new", [False, True])
 def test_a_row_too_far_ahead_is_in_error(ahead: int, counts_at: int, *, is_counted: bool, is_new: bool) -> None:
-    """More than five minutes ahead of the clock; alone and just written, it counts as now."""
+    """A row more than five minutes ahead of the clock counts as now if it was just written."""
     rows = [Upload("a", NOW + ahead)]
 
     assert RowDates().date(rows, NOW, is_new=is_new) == ([Upload("a", NOW + counts_at)], int(is_counted))
@@ -63,7 +63,7 @@ def test_a_row_too_far_ahead_is_in_error(ahead: int, counts_at: int, *, is_count
 def test_a_row_ahead_counts_when_it_was_written(
     ats: list[int], circumstances: dict[str, int], counts_at: list[int]
 ) -> None:
-    """As far as that is known; the minutes are those before the present."""
+    """As far as that is known; the cases give minutes before the present."""
     if "written_at" in circumstances:
         circumstances = circumstances | {"written_at": NOW - circumstances["written_at"] * MINUTE}
 
@@ -71,7 +71,7 @@ def test_a_row_ahead_counts_when_it_was_written(
 
 
 def test_a_row_exactly_at_the_limit_is_one_that_others_go_by() -> None:
-    """It stays as it is, and one in front of it that is too far ahead counts at its time, but no later than now."""
+    """It keeps its date; a row before it that is too far ahead counts at that time, but not later than now."""
     rows = [Upload("a", NOW + YEAR), Upload("b", NOW + LIMIT)]
 
     found = RowDates().date(rows, NOW, written_at=NOW - 20 * MINUTE)
@@ -81,12 +81,12 @@ def test_a_row_exactly_at_the_limit_is_one_that_others_go_by() -> None:
 
 @pytest.mark.parametrize(("ahead", "counts_at"), [(LIMIT, 46), (LIMIT + 1, 0)])
 def test_a_file_is_from_the_future_beyond_the_limit(ahead: int, counts_at: int) -> None:
-    """Up to it the clocks merely differ, and what is too far ahead counts as the row before."""
+    """Up to the limit the clocks merely differ; a row too far ahead counts as the row before it."""
     assert dated(RowDates(), 46, -999, 45, written_at=NOW + ahead) == [46, counts_at, 45]
 
 
 def test_the_row_before_may_have_been_in_an_earlier_block() -> None:
-    """A reading goes on from block to block."""
+    """A reading continues from block to block."""
     dates = RowDates()
     dated(dates, 50, 46)
 
@@ -95,7 +95,7 @@ def test_the_row_before_may_have_been_in_an_earlier_block() -> None:
 
 @pytest.mark.parametrize("later_by", [10 * MINUTE, 2 * HOUR_US])
 def test_it_does_not_count_anew(later_by: int) -> None:
-    """Neither while its time is still to come, nor when it has come; in another reading, or after a restart."""
+    """Neither before nor after its time comes, in another reading or after a restart."""
     dates, row = RowDates(), Upload("a", NOW + HOUR_US)
     dates.date([row], NOW, is_new=True)
     restarted = RowDates(dates.ahead_since(NOW, is_trusted=True))
@@ -109,7 +109,7 @@ def test_it_does_not_count_anew(later_by: int) -> None:
 
 
 def test_it_does_not_count_anew_when_the_clock_is_set() -> None:
-    """What a clock finds that turns out to be behind is forgotten, and what was known before is not."""
+    """What a wrong clock found is forgotten; what was known before it is not."""
     row, good = Upload("a", NOW + YEAR), Upload("b", NOW - MINUTE)
     right = RowDates()
     right.date([row], NOW, is_new=True)
@@ -125,7 +125,7 @@ def test_it_does_not_count_anew_when_the_clock_is_set() -> None:
 
 
 def test_it_is_found_ahead_once_also_within_one_instant() -> None:
-    """Read again at the instant at which it counts, it is known."""
+    """It is known when it is read again at the instant at which it counts."""
     dates, row = RowDates(), Upload("a", NOW + HOUR_US)
 
     assert dates.date([row], NOW, is_new=True) == ([Upload("a", NOW)], 1)
@@ -133,7 +133,7 @@ def test_it_is_found_ahead_once_also_within_one_instant() -> None:
 
 
 def test_a_clock_that_stands_still_is_heard_again_and_again() -> None:
-    """Rows with one and the same time are different ones if they come one after the other; the last one counts."""
+    """Consecutive rows with the same time are different rows; the last one counts."""
     dates, row = RowDates(), Upload("a", NOW + YEAR)
     new = [dates.date([row], NOW + minute * MINUTE, is_new=True)[0][0].at for minute in (0, 5)]
 
@@ -142,7 +142,7 @@ def test_a_clock_that_stands_still_is_heard_again_and_again() -> None:
 
 
 def test_only_so_many_are_remembered() -> None:
-    """The latest ones, and fewer of those that count too long ago to matter, until their own time is, too."""
+    """The latest ones; fewer of those that no longer matter but whose own time is still to come."""
     dates = RowDates()
     dates.date([Upload("a", NOW + YEAR + number) for number in range(MOST_AHEAD + 5)], NOW, is_new=True)
     remembered = dates.ahead_since(NOW, is_trusted=True)
@@ -162,7 +162,7 @@ def test_only_so_many_are_remembered() -> None:
 def test_every_row_counts_and_none_later_than_the_clocks_differ(
     offsets: list[int], blocks: int, *, is_end: bool, is_new: bool
 ) -> None:
-    """Whatever the rows and the blocks are; what is not dated ahead stays as it is."""
+    """Whatever the rows and blocks are; rows that are not ahead keep their date."""
     dates, rows = RowDates(), [Upload("a", NOW + offset) for offset in offsets]
     for begin in range(0, len(rows), blocks + 1):
         block = rows[begin : begin + blocks + 1]
@@ -175,7 +175,7 @@ def test_every_row_counts_and_none_later_than_the_clocks_differ(
 
 
 def test_the_only_row_of_a_file_s_end_was_written_when_the_file_was() -> None:
-    """Though rows were read before it, and it is dated ahead."""
+    """Even if rows were read before it, and it is dated ahead."""
     dates, row = RowDates(), Upload("a", NOW + HOUR_US)
     dates.date([Upload("b", NOW - HOUR_US)], NOW)
     written_at = NOW - 5 * MINUTE

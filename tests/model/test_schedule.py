@@ -1,4 +1,4 @@
-"""Ticks fall on the multiples of their length."""
+"""Ticks fall on multiples of their length."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TICK_AT = 1_795_460_100_000_000
 @tried(300)
 @given(now=st.integers(0, 2**62), tick=st.integers(SECOND_US // 10, 3650 * 86_400 * SECOND_US))
 def test_the_next_tick_is_the_first_multiple_after_now(now: int, tick: int) -> None:
-    """It is a multiple of the tick, strictly after now, and the one before it is not."""
+    """It is strictly after now, and the multiple before it is not."""
     at = next_tick_at(now, tick)
 
     assert at % tick == 0
@@ -45,14 +45,14 @@ def test_ticks_of_five_minutes_stand_on_the_clock_face(now: int, expected: str) 
     wait=st.integers(-FIVE_MINUTES, 2 * FIVE_MINUTES),
 )
 def test_the_first_tick_at_which_something_holds_is_found(now: int, tick: int, wait: int) -> None:
-    """It is the first one after now, and after what is waited for has begun: however short the tick is."""
+    """It is the first tick after now and after the begin, however short the tick is."""
     found = first_tick_at(now, now + 4 * FIVE_MINUTES, tick, lambda at: at >= now + wait)
 
     assert found == next_tick_at(max(now, now + wait - 1), tick)
 
 
 def test_what_never_holds_is_not_found() -> None:
-    """Up to the instant at which it no longer counts."""
+    """The search ends where it no longer counts."""
     assert first_tick_at(TICK_AT, TICK_AT + FIVE_MINUTES, SECOND_US, lambda at: at >= TICK_AT + FIVE_MINUTES) is None
 
 

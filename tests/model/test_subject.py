@@ -1,4 +1,4 @@
-"""What a finding is about: how a host, a receiver and the fleet are written."""
+"""The subjects of findings: how a host, a receiver and the fleet are written."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def test_a_subject_is_a_host_or_a_receiver(text: str, *, is_one: bool) -> None:
     ],
 )
 def test_what_an_operator_asks_for_is_written_as_hosts_are_known(text: str, glob: str) -> None:
-    """So one identity holds everywhere."""
+    """So a host has one identity everywhere."""
     assert subject_glob(text) == glob

@@ -1,4 +1,4 @@
-"""What is known of the receiver's unit: when it was stopped, and how often it started."""
+"""The history of the receiver's unit: when it was stopped, and how often it started."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fleet_health.model.unit_history import UnitHistory
     ],
 )
 def test_it_was_stopped_until_it_started(observed: list[tuple[int, bool] | int], pauses: list[tuple[int, int]]) -> None:
-    """A stretch ends with a start, and begins with the first stop before it or the last sign of the receiver."""
+    """A stop ends with a start, and begins with the first stop message or the last sign of the receiver."""
     traffic = Traffic()
     for one in observed:
         traffic.record([Response("a", one, 412) if isinstance(one, int) else UnitState(*one)])
@@ -36,7 +36,7 @@ def test_it_was_stopped_until_it_started(observed: list[tuple[int, bool] | int],
 
 
 def test_what_ran_since_was_not_stopped_meanwhile() -> None:
-    """The messages of a machine that come late correct what those of another one seemed to say."""
+    """Late messages of one machine correct what those of another one seemed to show."""
     traffic = Traffic()
     traffic.record([UnitState(5, is_running=True), UnitState(7, is_running=False), UnitState(9, is_running=False)])
     before = traffic.unit_history.stopped_at()
@@ -48,7 +48,7 @@ def test_what_ran_since_was_not_stopped_meanwhile() -> None:
 
 
 def test_another_table_goes_on_with_what_is_known() -> None:
-    """A journal that is read anew shows the latest states again, and not what came long before."""
+    """A journal that is read again shows the latest states, but not those from long before."""
     old, new = Traffic(), Traffic()
     old.record([UnitState(5, is_running=False), UnitState(9, is_running=True)])
     new.adopt_unit(old, 20)
@@ -60,7 +60,7 @@ def test_another_table_goes_on_with_what_is_known() -> None:
 
 
 def test_starts_are_counted_in_a_window() -> None:
-    """After an instant, up to another, that one included."""
+    """After one instant and up to another, inclusive."""
     history = UnitHistory()
     for at in range(10):
         history.record(UnitState(at, is_running=at % 2 == 0))
@@ -69,7 +69,7 @@ def test_starts_are_counted_in_a_window() -> None:
 
 
 def test_a_unit_that_starts_for_ever_takes_little_room() -> None:
-    """Only the latest of its states are kept."""
+    """Only its latest states are kept."""
     history = UnitHistory()
     for at in range(3_000):
         history.record(UnitState(at, is_running=True))
@@ -78,7 +78,7 @@ def test_a_unit_that_starts_for_ever_takes_little_room() -> None:
 
 
 def test_a_start_by_a_clock_that_was_ahead_counts_as_of_now() -> None:
-    """It excuses no absence until its time comes; that the unit runs, and when it did before, stays known."""
+    """It excuses no absence until its time comes, but the unit counts as running."""
     old, new = Traffic(), Traffic()
     old.record([UnitState(5, is_running=False), UnitState(9, is_running=True), UnitState(99, is_running=True)])
     new.adopt_unit(old, 20)

@@ -1,4 +1,4 @@
-"""The receiver's state, from what systemd reports on its units."""
+"""The receiver's state, from the messages of systemd about its units."""
 
 from __future__ import annotations
 
@@ -71,19 +71,19 @@ def after(*messages: UnitMessage) -> tuple[int, bool] | None:
     ],
 )  # fmt: skip
 def test_the_state_after_some_messages(messages: list[UnitMessage], expected: tuple[int, bool] | None) -> None:
-    """It is down only when all of its units are, since the last of them went."""
+    """It is down only when all its units are, since the last of them stopped."""
     assert after(*messages) == expected
 
 
 def test_the_order_of_different_units_does_not_matter() -> None:
-    """Messages about several units are not always read in the order of time."""
+    """Messages about several units are not always read in order of time."""
     first = [started(A, 1), started(B, 2), stopped(SOCKET, 3)]
 
     assert {after(*order) for order in permutations(first)} == {(1, True)}
 
 
 def test_a_unit_that_logs_and_was_never_reported_on_runs() -> None:
-    """That another one stopped proves nothing, until that one has stopped as well."""
+    """The stop of another unit proves nothing until this one has stopped as well."""
     states = UnitStates()
     states.expect([A, B])
 
@@ -92,7 +92,7 @@ def test_a_unit_that_logs_and_was_never_reported_on_runs() -> None:
 
 
 def test_the_same_unit_on_two_machines_is_two_units() -> None:
-    """A journal that was collected from several machines holds both."""
+    """A journal collected from several machines contains both."""
     here, there = started(A, 1), replace(started(A, 2), machine="there")
 
     assert after(here, there, stopped(A, 3)) == (2, True)
@@ -100,7 +100,7 @@ def test_the_same_unit_on_two_machines_is_two_units() -> None:
 
 
 def test_only_changes_are_returned() -> None:
-    """Whoever counts starts sees each once."""
+    """So each start is counted once."""
     states = UnitStates()
     messages = [started(A, 1), started(A, 1), stopped(A, 2), stopped(A, 3), started(B, 4), started(A, 5)]
     changes = [states.record(message) for message in messages]
@@ -123,7 +123,7 @@ def test_a_stopped_unit_is_forgotten_only_when_there_are_too_many() -> None:
 
 
 def test_names_that_are_never_used_again_are_forgotten() -> None:
-    """Of a scope for each run, the latest counts, however many there were; one that runs is not forgotten."""
+    """With a new scope for each run, the latest counts, and a running unit is never forgotten."""
     states = UnitStates()
     states.record(started(SOCKET, 0))
     for number in range(1_000):

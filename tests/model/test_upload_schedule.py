@@ -64,7 +64,7 @@ def at(text: str) -> int:
     ],
 )
 def test_a_host_is_due_by_the_end_of_the_next_time(text: str, last: str, due: str) -> None:
-    """It is counted from the last upload; and never later than the longest that is declared."""
+    """Counted from its last upload, and never later than the longest declared interval."""
     schedule = upload_schedule(text)
 
     assert schedule.due_by(at(last)) == at(due)
@@ -88,7 +88,7 @@ def test_a_host_is_due_by_the_end_of_the_next_time(text: str, last: str, due: st
     ],
 )
 def test_a_time_that_ends_in_a_pause_does_not_count_once(pauses: list[tuple[str, str]], due: str) -> None:
-    """The host may have had no way to upload; and yet a dead one is found."""
+    """The host may not have been able to upload; a dead host is still found at the next time."""
     schedule = upload_schedule("daily 02:00 +- 1h")
     stretches = [Pause(at(since), at(until), "over") for since, until in pauses]
 
@@ -111,6 +111,6 @@ def test_a_time_that_ends_in_a_pause_does_not_count_once(pauses: list[tuple[str,
     ],
 )
 def test_what_is_no_schedule_is_refused(text: object) -> None:
-    """With what was expected."""
+    """The message states what was expected."""
     with pytest.raises(ValueError, match=r"schedule|zone|duration"):
         upload_schedule(text)

@@ -39,7 +39,7 @@ from tests.model.rhythms import (
     ],
 )
 def test_what_a_host_uploaded_lately_is_compared_with_other_days(instants: list[int], share: float) -> None:
-    """With the median of those on which it uploaded at that time, if there are five; a host of fewer is as usual."""
+    """The last day is compared with the median of at least five days; with fewer days it counts as usual."""
     cadence = cadence_of(a=instants)
 
     assert cadence.share_of_usual("a", 2 * HOUR_US) == share
@@ -47,7 +47,7 @@ def test_what_a_host_uploaded_lately_is_compared_with_other_days(instants: list[
 
 
 def test_a_host_of_which_nothing_is_known_is_compared_with_nothing() -> None:
-    """Nor is one that had uploaded nothing for a day at the latest half hour."""
+    """Neither is a host without an upload in the last day."""
     cadence = cadence_of(a=every(HOUR_US, FOUR_WEEKS, MONDAY))
     outages, last_at = cadence.outages(), MONDAY - HOUR_US
     now = last_at + DAY_US + 30 * MINUTE_US

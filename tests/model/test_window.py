@@ -1,4 +1,4 @@
-"""Windows count as one would by hand, in whatever order the events come."""
+"""Windows count exactly, in whatever order the events come."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def counted(events: Events, since: int, until: int) -> Counts:
 @PROPERTY
 @given(events=EVENTS, late=EVENTS, before=INSTANTS, since=INSTANTS, until=INSTANTS)
 def test_a_window_counts_as_by_hand(events: Events, late: Events, before: int, since: int, until: int) -> None:
-    """Both ends belong to it, in any order of arrival; nor does it matter what was forgotten that lies before."""
+    """Both ends are included, in any order of arrival, whatever earlier events were forgotten."""
     before, since, until = sorted((before, since, until))
     window = window_of(events)
 
@@ -71,7 +71,7 @@ def test_a_window_counts_as_by_hand(events: Events, late: Events, before: int, s
 @PROPERTY
 @given(events=EVENTS, before=INSTANTS)
 def test_eviction_forgets_exactly_what_is_older(events: Events, before: int) -> None:
-    """What was before the instant is gone, and nothing else is."""
+    """Events before the instant are gone, and no others."""
     window = window_of(events)
 
     window.evict(before)
@@ -82,7 +82,7 @@ def test_eviction_forgets_exactly_what_is_older(events: Events, before: int) -> 
 @PROPERTY
 @given(events=EVENTS, at=INSTANTS)
 def test_the_first_and_the_last_of_a_kind_are_found(events: Events, at: int) -> None:
-    """From an instant on, and up to it; it belongs to both."""
+    """From an instant on and up to an instant, both inclusive."""
     window = window_of(events)
     refused = [when for when, status in events if status is not None and status >= 400]
     unstamped = [when for when, status in events if status is UNSTAMPED]
@@ -109,7 +109,7 @@ def counted_in_steps(events: Events, window: HostWindow, since: int, until: int)
 def test_beyond_its_limit_a_window_counts_within_a_step(
     events: Events, late: Events, limit: int, *, before: int, since: int, until: int
 ) -> None:
-    """Exact up to the limit; beyond it no count is less than by hand, nor more than in a stretch longer by a step."""
+    """Beyond the limit, a count is at least the exact one, and at most that of a stretch longer by one step."""
     before, since, until = sorted((before, since, until))
     window = HostWindow(limit)
     add(window, events)
@@ -132,7 +132,7 @@ def test_beyond_its_limit_a_window_counts_within_a_step(
 def test_beyond_its_limit_a_window_finds_the_first_and_the_last_within_a_step(
     events: Events, limit: int, at: int
 ) -> None:
-    """Neither is further away than a step from what it is by hand."""
+    """Each is at most one step away from the exact one."""
     window = HostWindow(limit)
     add(window, events)
     slack = max(0, window.step_us - 1)
@@ -155,7 +155,7 @@ def test_beyond_its_limit_a_window_finds_the_first_and_the_last_within_a_step(
 @PROPERTY
 @given(events=MANY, limit=st.integers(8, 40), before=STRETCH)
 def test_beyond_its_limit_a_window_forgets_all_but_a_step(events: Events, limit: int, before: int) -> None:
-    """What is left is older by a step at most, and nothing younger is gone; it is due at the end of its step."""
+    """What is left is older by one step at most, and nothing younger is gone."""
     window = HostWindow(limit)
     add(window, events)
 
@@ -170,7 +170,7 @@ def test_beyond_its_limit_a_window_forgets_all_but_a_step(events: Events, limit:
 
 
 def test_a_window_is_exact_up_to_its_limit_and_again_when_it_was_empty() -> None:
-    """The step is said, and is none after the busy time is over."""
+    """The length of a step is known, and is zero again after the busy time."""
     window = HostWindow()
     for number in range(EXACT_EVENTS):
         window.add_response(number * 1_000, 412)
@@ -186,7 +186,7 @@ def test_a_window_is_exact_up_to_its_limit_and_again_when_it_was_empty() -> None
 
 
 def test_steps_grow_until_they_fit() -> None:
-    """A limit is kept however long the stretch is, and whatever comes late."""
+    """The limit holds, however long the stretch is and whatever comes late."""
     window = HostWindow(64)
     for number in range(10_000):
         window.add_response((number * 7_919 % 10_000) * 1_000_000, 412)
@@ -205,7 +205,7 @@ def filled(limit: int, instants: Iterable[int]) -> HostWindow:
 
 @pytest.mark.parametrize(("count", "step_us"), [(FEWEST_EVENTS, 0), (FEWEST_EVENTS + 1, SECOND_US)])
 def test_up_to_its_limit_a_window_keeps_every_event(count: int, step_us: int) -> None:
-    """With one more they are counted in steps, whether they came or the limit was lowered."""
+    """One more event, or a lower limit, makes it count in steps."""
     came, lowered = filled(FEWEST_EVENTS, range(count)), filled(2 * FEWEST_EVENTS, range(count))
     lowered.economise(FEWEST_EVENTS)
 
@@ -213,7 +213,7 @@ def test_up_to_its_limit_a_window_keeps_every_event(count: int, step_us: int) ->
 
 
 def test_steps_become_longer_when_there_are_more_than_half_the_limit() -> None:
-    """At exactly half of it they are as they were; so are they if the limit is set anew."""
+    """At exactly half of it they stay, also if the limit is set again."""
     window = filled(FEWEST_EVENTS, (second * SECOND_US for second in range(FEWEST_EVENTS + 1)))
     step_us, at = window.step_us, FEWEST_EVENTS * SECOND_US
     while window.size < FEWEST_EVENTS // 2:
@@ -236,7 +236,7 @@ def test_steps_are_as_long_as_it_takes_for_a_quarter_of_the_limit() -> None:
 
 @pytest.mark.parametrize("early", [300, 1])
 def test_steps_become_longer_as_long_as_that_puts_events_together(early: int) -> None:
-    """Two seconds with 300 statuses each become one step, and it is no use to make that longer."""
+    """Two seconds with 300 statuses become one step each; a longer step would merge nothing."""
     window = HostWindow(FEWEST_EVENTS)
     statuses = [hundred + number for hundred in (200, 400, 500) for number in range(100)]
     for _ in range(4):
@@ -248,7 +248,7 @@ def test_steps_become_longer_as_long_as_that_puts_events_together(early: int) ->
 
 
 def test_the_last_instant_of_a_step_belongs_to_it() -> None:
-    """What is looked for from there on is found, and not forgotten."""
+    """A search from there finds it, and an eviction keeps it."""
     window = HostWindow(FEWEST_EVENTS)
     for second in range(FEWEST_EVENTS + 1):
         window.add_response(second * SECOND_US, 412)
@@ -276,7 +276,7 @@ def test_the_last_instant_of_a_step_belongs_to_it() -> None:
     ],
 )
 def test_steps_count_each_status_in_its_class(status: int, counts: Counts) -> None:
-    """Also over a stretch of time that is a part of the window: here of two steps of eight seconds."""
+    """Also over a part of the window: here two steps of eight seconds."""
     window = HostWindow(FEWEST_EVENTS)
     for second in range(FEWEST_EVENTS + 1):
         window.add_response(second * SECOND_US, status)
@@ -286,7 +286,7 @@ def test_steps_count_each_status_in_its_class(status: int, counts: Counts) -> No
 
 
 def test_an_empty_window_has_no_first_and_no_last_event() -> None:
-    """Its first comes after every instant, and its last before."""
+    """Its first event is after every instant, and its last one before."""
     window = HostWindow()
 
     assert (window.first_at, window.end_at, len(window)) == (NEVER, -NEVER, 0)
