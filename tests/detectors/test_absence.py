@@ -219,7 +219,7 @@ def test_what_keeps_failing_is_not_over_with_another_start(
 def test_accepted_uploads_refute_every_absence(
     rows_at: int, count: int, expecting: Settings, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Rows stop, or are dated long ago; while the journal shows uploads only the index is at fault, from one host."""
+    """While the journal shows uploads, missing or old rows are a fault of the index only, from one host on."""
     hosts = [f"pi-{number}" for number in range(count)]
     answers = [(host, minutes * MINUTE_US, 201) for host in (*hosts, "new", "a") for minutes in (3, 9, 15, 21)]
     fleet = fleet_of(uploads=[(host, rows_at) for host in hosts], responses=answers)

@@ -1,4 +1,4 @@
-"""`fatal-only`, against the rule: enough answers in the window, no 2xx, and a share of refusals of at least `ratio`."""
+"""`fatal-only`, against the rule: enough responses, no 2xx, and at least the share `ratio` of refusals."""
 
 from __future__ import annotations
 

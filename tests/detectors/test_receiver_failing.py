@@ -150,5 +150,5 @@ def test_a_row_of_the_index_shows_an_accepted_upload_as_well(
 
 
 def test_the_reach_is_the_window() -> None:
-    """For all that it counts."""
+    """Rows are not needed."""
     assert DETECTOR.lookback == Lookback(traffic_us=WINDOW_US)

@@ -106,7 +106,7 @@ def test_a_day_with_far_fewer_uploads_than_usual_is_a_finding(instants: list[Ins
 
 
 def test_a_finding_carries_the_figures() -> None:
-    """It states how many, over which time, and with which statuses in ascending order."""
+    """It states how much the host uploaded, and how much is usual."""
     assert list(detector().find(fleet_of(*STEADY, *every(4, 1)), NOW)) == [
         Finding(
             "pi-1",
