@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection: h11 handles the protocol, this module the bytes, limits and timeouts.
 
-The cost of a client is bounded: the bytes of a request's head and body, the time to send them, and the time to receive
-the response. A client may send further requests before it has received a response (pipelining); they are answered in
-order.
+The cost of a client is bounded by limits on the size of a request's head and body, the time to send them, and the time
+to receive the response. A client may send further requests before it has received a response (pipelining). They are
+answered in order.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 HEAD_LIMIT = 1 << 15
-"""The longest head of a request in bytes: enough for the names of hundreds of hosts."""
+"""The largest head of a request in bytes, enough for the names of hundreds of hosts."""
 BODY_LIMIT = 1 << 14
-"""The longest body of a request, in bytes."""
+"""The largest body of a request, in bytes."""
 
 _CHUNK = 1 << 16
-# How much, and for how long, we still read from a client whose request was refused before it was read whole: a TCP
-# client that is still sending would not see the response.
+# How many bytes, and for how many seconds, to read on after refusing a request that was not read to its end, because a
+# TCP client that is still sending would not see the response.
 _LINGER_BYTES, _LINGER_TIME = 1 << 18, 1.0
 
 
 class Connection:
-    """The server's side of a connection: reads requests and sends responses."""
+    """The server's end of a connection, which reads requests and sends responses."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class Connection:
         """Take a connection.
 
         Args:
-            reader: What the client sends.
-            writer: Where responses go.
-            uid: The user at the other end; None if the kernel does not know.
-            idle_time: How many seconds a client may take to send a whole request.
-            send_time: How many seconds it may take to receive a response, or a piece of one without an end.
+            reader: The stream from the client.
+            writer: The stream to the client.
+            uid: The user at the other end; None if the kernel does not report one.
+            idle_time: How many seconds a client may take to send a complete request.
+            send_time: How many seconds it may take to receive a response, or a piece of a stream.
 
         """
         self._reader = reader
@@ -61,12 +61,12 @@ class Connection:
         self._send_time = send_time
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._is_head = False
-        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until everything is sent
+        writer.transport.set_write_buffer_limits(high=0)  # `drain` then waits until all bytes are sent
 
     def dismiss(self) -> None:
-        """Stop waiting for a request, as if the client had hung up."""
+        """Stop waiting for a request, as if the client had closed the connection."""
         self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # what arrives now must not follow the end
-        self._reader.feed_eof()  # asyncio of Python 3.11 would log that it was cancelled
+        self._reader.feed_eof()  # asyncio of Python 3.11 would log a cancellation
 
     @property
     def can_go_on(self) -> bool:
@@ -79,7 +79,7 @@ class Connection:
         """Return the next request; None at the end of the connection.
 
         Raises:
-            RequestError: It violates the protocol or a limit. It must still be answered, and is the last one.
+            RequestError: The request violates the protocol or a limit. It still needs a response, and is the last one.
             TimeoutError: The client takes too long.
 
         """
@@ -92,12 +92,12 @@ class Connection:
                 self._is_head = head.method == b"HEAD"
                 body = await self._body()
         except h11.RemoteProtocolError as error:
-            if self._reader.at_eof():  # it left in the middle of one
+            if self._reader.at_eof():  # it left in the middle of a request
                 return None
-            detail = f"expected a request of HTTP/1.1, found something else: {error}"
+            detail = f"expected an HTTP/1.1 request, found something else: {error}"
             if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
                 detail = (
-                    f"expected the head of a request to have up to {HEAD_LIMIT} bytes, found a longer one; ask for less"
+                    f"expected a request with a head of at most {HEAD_LIMIT} bytes, found a larger one; request less"
                 )
             raise RequestError(detail, error.error_status_hint) from error
         if body is None:
@@ -119,7 +119,7 @@ class Connection:
                 return None
             body += event.data
             if len(body) > BODY_LIMIT:
-                raise RequestError(f"expected a body of up to {BODY_LIMIT} bytes, found a longer one", 413)
+                raise RequestError(f"expected a body of at most {BODY_LIMIT} bytes, found a larger one", 413)
         return body
 
     async def _event(self) -> object:
@@ -173,7 +173,7 @@ class Connection:
             await self._writer.drain()
 
     async def hang_up(self) -> None:
-        """End the connection. A client that still sends is read for a moment, or it would not see the response."""
+        """Close the connection. If the client is still sending, read on for a moment, so that it sees the response."""
         is_sending = self._http.their_state in {h11.SEND_BODY, h11.ERROR} and not self._reader.at_eof()
         if is_sending and self._http.our_state is not h11.ERROR:
             with suppress(TimeoutError, OSError, RuntimeError):
@@ -185,7 +185,7 @@ class Connection:
         self.abort()
 
     def abort(self) -> None:
-        """End the connection at once, even if the client has not received everything."""
+        """Close the connection at once, even if the client has not received the whole response."""
         self._writer.transport.abort()
 
 

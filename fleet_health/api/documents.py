@@ -1,4 +1,4 @@
-"""The documents of the API: each method makes one."""
+"""Make the documents of the API from the state of the service."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ if TYPE_CHECKING:
     from fleet_health.service.publication import Publication
 
 SOURCES = Path("sources of another configuration")
-"""The path for calls that look at the sources of another configuration."""
+"""The name under which `call_at` checks the sources of another configuration."""
 
 _PUBLISHED_WITHIN = 15.0
-# For how many hosts metrics are made at a time: the fleet is paused meanwhile.
+# The metrics of so many hosts are made at a time, because the fleet is paused meanwhile.
 _SLICE = 500
 
 
 class Documents:
-    """Makes the documents. Everything that takes time runs in a thread."""
+    """Makes the documents. All slow work is done in threads."""
 
     def __init__(self, parts: Parts, problems: Callable[[], Sequence[str]]) -> None:
-        """Show the parts of the service, and its problems."""
+        """Make documents about the parts of the service and the result of `problems`."""
         self._configuration = parts.configuration
         self._counters = parts.counters
         self._delivery = parts.delivery
@@ -71,9 +71,9 @@ class Documents:
         """Return the status of the fleet.
 
         Args:
-            hosts: Names and globs of the hosts to list; none for all.
-            states: The states of the hosts to list; none for all.
-            limit: How many hosts to list at most; None for all.
+            hosts: Names and globs of the hosts to list; empty for all.
+            states: The states of the hosts to list; empty for all.
+            limit: The largest number of hosts to list; None for all.
 
         Raises:
             RequestError: A glob or a state is invalid.
@@ -87,13 +87,13 @@ class Documents:
         return {**document, "misfits": sorted(found), "counters": self._counters.row()}
 
     async def overview(self, hosts: Sequence[str], states: Sequence[str], limit: int, offset: int) -> dict[str, Any]:
-        """Return the status of the fleet with its open incidents and what to do about them, for the page.
+        """Return the status of the fleet with its open incidents and their suggested fixes, for the page.
 
         Args:
-            hosts: Names and globs of the hosts to list; none for all.
-            states: The states of the hosts to list; none for all.
-            limit: How many hosts to list at most.
-            offset: How many of them to skip first.
+            hosts: Names and globs of the hosts to list; empty for all.
+            states: The states of the hosts to list; empty for all.
+            limit: The largest number of hosts to list.
+            offset: The number of these to skip.
 
         Raises:
             RequestError: A glob or a state is invalid.
@@ -111,14 +111,14 @@ class Documents:
 
     @property
     def publication(self) -> Publication:
-        """The evaluations and notifications that were published."""
+        """The publication of evaluations and notifications."""
         return self._delivery.publication
 
     async def incidents(self) -> tuple[int, dict[str, Any]]:
         """Return the number of the latest published evaluation, and the incidents after it.
 
         Raises:
-            RequestError: There is none yet, or delivering its notifications takes too long.
+            RequestError: There is no evaluation yet, or the delivery of its notifications takes too long.
 
         """
         with suppress(TimeoutError):
@@ -133,7 +133,7 @@ class Documents:
         return number, await wrap(incidents_document)(last, self._engine.decisions, incidents, problems)
 
     async def metrics(self, *, is_openmetrics: bool = False, is_file: bool = False) -> bytes:
-        """Return the metrics in a format of Prometheus. For a file, leave out those of the process."""
+        """Return the metrics in a format of Prometheus; for a file, without the metrics of the process."""
         measured = self._measured()
         series = await wrap(HostSeries)(measured)
         async with self._intake.paused() as fleet:
@@ -161,7 +161,7 @@ class Documents:
         )
 
     async def explanation(self, host: str, *, is_with_incidents: bool = False) -> dict[str, Any]:
-        """Return the explanation of a host, a receiver or the fleet; for the page with its incidents.
+        """Return the explanation of a host, a receiver or the fleet; for the page, with its incidents.
 
         Raises:
             RequestError: The host or receiver is not known.
@@ -185,7 +185,7 @@ class Documents:
         return {**document, "evidence": about_host.facts()}
 
     async def preview(self) -> dict[str, Any]:
-        """Return what a reload of the configuration would change now."""
+        """Return the changes that a reload of the configuration would make now."""
         try:
             settings = await self._configuration.loaded()
         except ConfigError as error:
@@ -221,7 +221,7 @@ class Documents:
         }
 
     def health(self) -> dict[str, Any]:
-        """Return whether the service evaluates: `starting`, `ok`, or `stuck` if an evaluation is overdue."""
+        """Return the health of the service: `starting`, `ok`, or `stuck` if an evaluation is overdue."""
         now, last, next_at = clock.now(), self._engine.last, self._evaluator.next_at
         overdue_us = 0 if next_at is None else now - next_at
         health = "starting" if last is None else "stuck" if overdue_us > 2 * self._settings.tick_us else "ok"
@@ -234,7 +234,7 @@ class Documents:
         }
 
     def subjects(self) -> Sequence[str]:
-        """Return what a silence may be about beside the hosts of the fleet."""
+        """Return what a silence can cover in addition to hosts: the fleet, and each receiver if there are several."""
         return (*subjects(self._settings), *self._settings.expected)
 
     @property
@@ -255,10 +255,8 @@ class Documents:
 
     @asynccontextmanager
     async def _known(self) -> AsyncIterator[tuple[Knowledge, Fleet, Incidents]]:
-        """Pause the fleet. Return what the service knows at present, the fleet and the incidents, for a thread."""
-        suppressions = (
-            await self._suppressions()
-        )  # a silence that was just made is shown at once, not after the next tick
+        """Pause the fleet. Yield the present facts, the fleet and a copy of the incidents, for use in a thread."""
+        suppressions = await self._suppressions()  # so that a new silence is shown at once
         async with self._intake.paused() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
             incidents = self._engine.incidents.frozen()

@@ -1,6 +1,6 @@
-"""Explains a host: every figure beside its limit, and why its incidents are notified or not. Pure.
+"""The explanation of a host: each figure with its limit, and why its incidents are notified or not. Pure.
 
-As with `overview`, instants are ISO 8601 in UTC, and durations seconds.
+As in `overview`, instants are in ISO 8601 in UTC, and durations in seconds.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _IN_WORDS = {
     Reason.LOST: "its host has shown no sign for the whole lookback; it is notified again if the host returns and"
     " still shows it",
 }
-"""Reason -> why an incident is notified or not, for people; the detail follows in brackets."""
+"""Reason -> a clause for people about why an incident is notified or not. The detail follows in brackets."""
 
 _MORE_THAN_TIME = frozenset(
     {
@@ -64,20 +64,20 @@ _MORE_THAN_TIME = frozenset(
         Reason.LOST,
     }
 )
-"""The reasons for which the next notification depends on more than time."""
+"""The reasons with which the next notification does not depend on time alone."""
 
 
 def explanation_document(
     known: Knowledge, fleet: Fleet, incidents: Incidents, host: str, suppressions_at: Callable[[Instant], Suppressions]
 ) -> dict[str, Any]:
-    """Make the document of one host, of a receiver, or of `EVERY_HOST`.
+    """Return the document about a host, a receiver, or `EVERY_HOST`.
 
     Args:
-        known: What the service knows at present.
+        known: The present facts.
         fleet: The fleet.
         incidents: A copy of the incidents.
-        host: The host; it need not be known.
-        suppressions_at: Returns the suppressions by operators at an instant.
+        host: The host, which need not be known.
+        suppressions_at: Returns the silences and mute windows at an instant.
 
     """
     settings, fleet = known.settings, fleet.standing_still()
@@ -143,12 +143,12 @@ def explanation_document(
 
 
 def subjects(settings: Settings) -> tuple[str, ...]:
-    """Return what else can be explained: the fleet, and each receiver if there are several."""
+    """Return the subjects in addition to hosts: the fleet, and each receiver if there are several."""
     return (EVERY_HOST, *(named(EVERY_HOST, name) for name in settings.receiver_names))
 
 
 def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> dict[str, Any]:
-    """Return how the responses of a host are counted: None each if all are known, and counted exactly."""
+    """Return how the responses of a host are counted. Both values are None if all are known and counted exactly."""
     window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
     is_complete = not is_host(host) or fleet.is_complete(host, known.now - lookback_us)
     return {
@@ -158,19 +158,19 @@ def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> di
 
 
 def why(decision: Decision) -> str:
-    """Return in one sentence why an incident is notified at present, or why not."""
+    """Return a clause about why an incident is notified or not, with the detail of the reason."""
     words = _IN_WORDS[decision.reason]
     return f"{words} ({decision.detail})" if decision.detail else words
 
 
 def _no_input(known: Knowledge, symptom: str) -> str:
-    """Return that the rule for the input of a symptom is off in the configuration; empty if it is not."""
+    """Return a text if the rule for the input of a symptom is off in the configuration; else empty."""
     has_rule = any(receiver.journal.unstamped_host is not None for receiver in known.settings.receivers)
     return OFF if symptom == unstamped.SYMPTOM and not has_rule else ""
 
 
 def _would_fire(known: Knowledge, detector: Detector, fleet: Fleet, host: str) -> str | None:
-    """Return the tick that will find a host if it does not upload; None if it is found already, or none will."""
+    """Return the tick that finds a host if it does not upload; None if it is found already or never will be."""
     at = detector.finds_at(fleet, host, known.now) if isinstance(detector, Foreseeing) else None
     return None if at is None else isoformat(next_tick_at(at, known.settings.tick_us))
 

@@ -1,4 +1,4 @@
-"""The explanation of one host in words, for the command and the page. Pure; times in the words are ISO 8601 in UTC."""
+"""The explanation of a host in words, for the command and the page. Pure. Times are in ISO 8601 in UTC."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if limit and limit["source"] != "fixed":
         yield "silent after", limit["words"]
     if document["counted_since_wall"]:
-        yield "not evaluated", f"its responses up to {document['counted_since_wall']} were dropped"
+        yield "not evaluated", f"responses up to {document['counted_since_wall']}, which were dropped"
     if document["counted_in_steps_of_s"]:
         step = short_duration(document["counted_in_steps_of_s"])
         yield "counted in steps of", f"{step}, because there are so many"
@@ -43,7 +43,7 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def standing(verdict: Mapping[str, Any]) -> str:
-    """Return the verdict on a symptom."""
+    """Return the verdict on a symptom in a few words."""
     incident = verdict["incident"]
     if verdict["is_hidden"]:
         return "cannot be ruled out, the journal has a gap"
@@ -55,7 +55,7 @@ def standing(verdict: Mapping[str, Any]) -> str:
 
 
 def remarks(verdict: Mapping[str, Any]) -> Iterator[str]:
-    """Return further sentences about a symptom; its figures are not among them."""
+    """Return sentences about a symptom, without its figures."""
     if verdict["no_input"]:
         yield f"the rule for lines about a missing stamp is {verdict['no_input']}"
     if verdict["why"]:
@@ -67,7 +67,7 @@ def remarks(verdict: Mapping[str, Any]) -> Iterator[str]:
 
 
 def between_ticks(verdict: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """Return the verdict as of now if the last evaluation found another one; else empty."""
+    """Return a sentence about the present verdict if it differs from that of the last evaluation; else empty."""
     last, following = document["last_tick_wall"], document["next_tick_wall"]
     if verdict["holds_now"] == verdict["is_found"] or not last or not following:
         return ""

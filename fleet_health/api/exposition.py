@@ -1,6 +1,6 @@
-"""The formats that Prometheus reads: its own text format, and OpenMetrics 1.0, which differs in a few places. Pure.
+"""The two formats that Prometheus reads: its own text format, and OpenMetrics 1.0. Pure.
 
-Nothing is cached: the text is made from the state for each request, piece by piece.
+The text is made from the state for each request, piece by piece, and not cached.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Family:
     """One metric, with all its series.
 
     Attributes:
-        name: Its name; that of a counter ends in `_total`.
+        name: Its name. The name of a counter ends in `_total`.
         kind: `gauge`, `counter` or `histogram`.
         help: Its description, in one sentence without quotes and backslashes.
 
@@ -49,7 +49,7 @@ class Family:
         return f"{self.name}{labelled(labels)} {value}\n"
 
     def instants(self, instants: Iterable[tuple[Mapping[str, str], Instant | None]]) -> Iterator[str]:
-        """Return a series for each pair of labels and an instant, if that is known."""
+        """Yield a series for each pair of labels and a known instant."""
         return (self.sample(seconds(at), **labels) for labels, at in instants if at is not None)
 
     def text(self, samples: Iterable[str], *, is_openmetrics: bool) -> str:
@@ -59,25 +59,25 @@ class Family:
 
 
 def labelled(labels: Mapping[str, str]) -> str:
-    """Return labels in braces, without empty ones, which mean the same to Prometheus."""
+    """Return labels in braces. Empty ones are left out, which Prometheus treats alike."""
     pairs = [f'{name}="{escaped(value)}"' for name, value in labels.items() if value]
     return f"{{{','.join(pairs)}}}" if pairs else ""
 
 
 def escaped(text: str) -> str:
-    """Return a text as the value of a label."""
+    """Return a text, escaped for use as the value of a label."""
     return _escaped.sub(lambda match: _ESCAPES[match[0]], text)
 
 
 def seconds(at: Instant) -> str:
-    """Return an instant or a duration in microseconds as seconds, to the microsecond."""
+    """Return microseconds as seconds, with all digits."""
     sign, at = ("-", -at) if at < 0 else ("", at)
     whole, part = divmod(at, SECOND_US)
     return f"{sign}{whole}.{part:06d}" if part else f"{sign}{whole}"
 
 
 def is_openmetrics_wanted(accept: str) -> bool:
-    """Return whether an `Accept` header prefers OpenMetrics: with at least the weight of any plain text."""
+    """Return whether an `Accept` header gives OpenMetrics at least the weight of plain text."""
     weights: dict[str, float] = {}
     for one in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in one.split(";"))
@@ -86,7 +86,7 @@ def is_openmetrics_wanted(accept: str) -> bool:
             and "version=1.0.0" not in parameters
             and any(parameter.startswith("version=") for parameter in parameters)
         ):
-            continue  # another version of it
+            continue  # another version of OpenMetrics
         weights[kind] = max(weights.get(kind, 0.0), _weight(parameters))
     plain = max(weights.get(kind, 0.0) for kind in ("text/plain", "text/*", "*/*"))
     plain = weights.get("text/plain", plain)

@@ -1,4 +1,4 @@
-"""The hosts that a request asks for, by their names and globs."""
+"""The filter for the hosts in a request, by names and globs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _GLOBS = 100
-"""The most globs in a request for hosts."""
+"""The largest number of globs in a request."""
 
 
 def host_filter(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that says of a host whether its name is selected.
+    """Return a function that returns whether a host is selected by its name.
 
     Args:
-        hosts: Names and globs; none for all.
-        states: The states that are asked for; they are only checked, because a host's name does not show its state.
+        hosts: Names and globs; empty for all hosts.
+        states: The states in the request. They are only validated here.
 
     Raises:
         RequestError: A glob or a state is invalid, or there are too many globs.
@@ -36,10 +36,10 @@ def host_filter(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], 
 
 
 def _globs(wanted: Sequence[str]) -> HostGlobs:
-    """Select hosts by any number of plain names and a bounded number of globs, because globs are slow to match."""
+    """Return a selection by plain names and by a limited number of globs, because globs are slow to match."""
     shapes = [glob for glob in wanted if not is_plain(glob)]
     if len(shapes) > _GLOBS:
-        raise RequestError(f"expected up to {_GLOBS} globs in `host`, beside plain names, found {len(shapes)}")
+        raise RequestError(f"expected at most {_GLOBS} globs in `host`, apart from plain names, found {len(shapes)}")
     for glob in shapes:
         if problem := glob_problem(glob):
             raise RequestError(f"expected short globs in `host`, found {printable(glob)[:80]}: {problem}")

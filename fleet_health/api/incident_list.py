@@ -1,6 +1,6 @@
-"""The list of incidents after an evaluation: open ones, and those that ended recently. Pure.
+"""The list of open and recently ended incidents after an evaluation. Pure.
 
-As with `overview`, instants are ISO 8601 in UTC.
+As in `overview`, instants are in ISO 8601 in UTC.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _ENDED = frozenset({State.RESOLVED, State.FORGOTTEN})
 
 
 def ended_row(ended: Ended) -> dict[str, Any]:
-    """Return an incident that has ended."""
+    """Return the JSON object for an ended incident."""
     return {
         "id": ended.id,
         "host": ended.host,

@@ -1,7 +1,7 @@
-"""The level of a whole status document, for monitoring plugins and the page.
+"""The overall level of a status document, for monitoring plugins and the page.
 
-It is critical if any incident is firing, and a warning if something is in doubt or the service itself has a problem.
-Suppressed and pending incidents are neither: the former are known to somebody, and the latter may pass.
+It is critical if an incident is firing, and a warning if an incident is in doubt or the service has a problem.
+Suppressed and pending incidents do not count, because an operator knows of the former, and the latter may pass.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The read-only listener: the API by TCP, on the sockets that systemd passes to the service.
+"""The read-only listener, which serves the API by TCP on sockets that systemd passes to the service.
 
-The service opens none itself: its unit has no network (`PrivateNetwork=yes`), and a socket that is passed in needs
-none. Clients may be anybody, so more is limited than on the control socket: the rates of connections and requests,
-and the share of the time spent on documents. Further connections wait in the kernel's queue; no evaluation waits for
-them.
+The service opens no such socket itself, because its unit has no network (`PrivateNetwork=yes`), which a passed socket
+does not need. Any machine may connect, so more is limited than on the control socket: the rates of connections and
+requests, and the share of time for documents. Further connections wait in the queue of the kernel and delay no
+evaluation.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from fleet_health.api.requests import Respond
 
 CLIENT_LIMIT = 32
-"""The most clients at a time."""
+"""The largest number of clients at a time."""
 RATE = 100
-"""How many connections are accepted per second, and how many requests get a response."""
+"""The largest number of connections, and of requests, per second."""
 BURST = 50
-"""How many of them may come at once."""
+"""The largest number of connections, and of requests, at once."""
 SHARE = 0.25
-"""The largest share of the time that is spent on documents, from 0 to 1."""
+"""The largest share of time for documents, from 0 to 1."""
 FRESH_S = 1.0
-"""For how many seconds a document is reused."""
+"""How many seconds a document is reused."""
 
 _IDLE_S, _SEND_S = 10.0, 10.0
 _PAUSE_S = 0.1
@@ -48,7 +48,7 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 def passed_sockets() -> list[socket.socket]:
-    """Return the listening sockets that systemd has passed to this process; they do not block."""
+    """Return the listening sockets that systemd passed to this process, as non-blocking sockets."""
     sockets = []
     for fd in daemon.listen_fds(unset_environment=True):
         passed = socket.socket(fileno=fd)
@@ -70,7 +70,7 @@ class Rate:
         self._next_at = 0.0
 
     async def take(self) -> None:
-        """Wait until the next event is within the rate."""
+        """Wait until the rate permits the next event."""
         now = time.monotonic()
         self._next_at = max(self._next_at, now - self._burst) + self._step
         if self._next_at > now:
@@ -109,7 +109,7 @@ class ReadOnly:
         return await self._shared(request)
 
     async def _shared(self, request: Request) -> Response:
-        """Make a document, or reuse one that was just made."""
+        """Return a new document, or a recent one."""
         asked = request.target, request.headers.get("accept", "")
         async with self._making:
             made_at, response = self._made.get(asked, (0.0, None))
@@ -125,7 +125,7 @@ class ReadOnly:
 
 
 def _refuse_foreign(host: str) -> None:
-    """Refuse requests with a foreign Host header: a web site may point its name at us (DNS rebinding).
+    """Refuse requests with a foreign Host header, because a web site may point its name here (DNS rebinding).
 
     Raises:
         RequestError: The host is neither an address nor `localhost`.
@@ -138,7 +138,7 @@ def _refuse_foreign(host: str) -> None:
         ipaddress.ip_address(name.strip("[]"))
         return
     raise RequestError(
-        f"expected a Host that is an address or localhost, found {host[:80]!r}; have a proxy send the address",
+        f"expected a Host that is an address or localhost, found {host[:80]!r}; let the proxy send the address",
         HTTPStatus.MISDIRECTED_REQUEST,
     )
 
@@ -162,7 +162,7 @@ class Listener(Server):
             _log.info("listening read-only", address=str(one.getsockname()))
 
     async def close(self) -> None:
-        """Stop accepting; systemd keeps the sockets open."""
+        """Stop accepting connections. systemd keeps the sockets open."""
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -179,7 +179,7 @@ class Listener(Server):
             try:
                 accepted, _ = await loop.sock_accept(listener)
                 reader, writer = await asyncio.open_connection(sock=accepted, limit=HEAD_LIMIT)
-            except OSError as error:  # the client left before it was accepted, or no descriptors are left
+            except OSError as error:  # the client left early, or no descriptor is free
                 _log.debug("connection not accepted", reason=error.strerror or str(error))
                 await asyncio.sleep(_PAUSE_S)
                 continue

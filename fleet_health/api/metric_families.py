@@ -1,15 +1,15 @@
-"""The metrics of the service: the name, kind and description of each. Pure."""
+"""The name, kind and description of each metric. Pure."""
 
 from __future__ import annotations
 
 from fleet_health.api.exposition import Family
 
 BUILD = Family("fleet_health_build_info", "gauge", "The running version; always 1.")
-STARTED = Family("process_start_time_seconds", "gauge", "When the service started, since the epoch.")
+STARTED = Family("process_start_time_seconds", "gauge", "Start of the service, as a Unix time.")
 CPU = Family("process_cpu_seconds_total", "counter", "Processor time that the service has used.")
 MEMORY = Family("process_resident_memory_bytes", "gauge", "Resident memory of the service.")
-DESCRIPTORS = Family("process_open_fds", "gauge", "How many file descriptors are open.")
-MOST_DESCRIPTORS = Family("process_max_fds", "gauge", "How many file descriptors may be open.")
+DESCRIPTORS = Family("process_open_fds", "gauge", "Open file descriptors.")
+MOST_DESCRIPTORS = Family("process_max_fds", "gauge", "The limit of open file descriptors.")
 
 TICK = Family("fleet_health_tick_seconds", "gauge", "Time from one evaluation to the next.")
 EVALUATIONS = Family("fleet_health_evaluations_total", "counter", "Finished evaluations.")

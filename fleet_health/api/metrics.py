@@ -1,7 +1,7 @@
-"""The metrics of the service, made from its state. Pure.
+"""Make the metrics of the service from its state. Pure.
 
-They contain instants, never ages: rules subtract an instant from `time()`. Series of hosts are made for some hosts at a
-time, so that even a large fleet does not block the service.
+Metrics contain instants rather than ages, and rules subtract them from `time()`. Series of hosts are made for some
+hosts at a time, so that a large fleet does not block the service.
 """
 
 from __future__ import annotations
@@ -70,21 +70,21 @@ _OPEN_STATES = tuple(state for state in State if state not in ENDED)
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the service knows at one instant, without the hosts.
+    """The facts at one instant, without those about hosts.
 
     Attributes:
         version: The running version.
         settings: The settings in force.
-        counters: Its counters.
-        journal_outcomes: Outcome -> alerts and notices for the journal.
+        counters: The counters of the service.
+        journal_outcomes: Outcome -> number of alerts and notices for the journal.
         sources: The state of each source.
         evaluation: The latest evaluation; None before the first.
-        decisions: Its decisions.
-        next_at: When the next one is due; None before the first.
-        problems: How many problems there are.
-        waiting: How many notifications wait.
+        decisions: The decisions of the latest evaluation.
+        next_at: When the next evaluation is due; None before the first.
+        problems: The number of problems of the service.
+        waiting: The number of notifications that wait for the alert log.
         started_at: When the service started.
-        footprint: The resources of its process.
+        footprint: The resources of the process.
 
     """
 
@@ -103,17 +103,17 @@ class Measured:
 
     @property
     def open(self) -> list[Decision]:
-        """The decisions about open incidents."""
+        """The decisions on open incidents."""
         return [one for one in self.decisions if one.state not in ENDED]
 
 
 class HostSeries:
-    """The series of the hosts, made for some hosts at a time."""
+    """The series of hosts, made for some hosts at a time."""
 
     def __init__(self, measured: Measured) -> None:
-        """Take what the service knows apart from the hosts."""
+        """Take the facts that are not about hosts."""
         self.by_state = Counter[str]()
-        """State -> how many of the hosts so far are in it."""
+        """State -> number of hosts so far."""
         last = measured.evaluation
         self._measured = measured
         self._decisions = by_subject(measured.open)
@@ -169,25 +169,25 @@ class HostSeries:
 
 
 def hosts_of(fleet: Fleet, decisions: Iterable[Decision]) -> list[str]:
-    """Return every host, including those that have only an incident."""
+    """Return every host, including those that only have an incident."""
     of_incidents = (one.incident.host for one in decisions if is_host(one.incident.host))
     return list(dict.fromkeys(fleet.hosts()) | dict.fromkeys(of_incidents))
 
 
 def document(measured: Measured, hosts: HostSeries, *, is_openmetrics: bool = False, is_file: bool = False) -> bytes:
-    """Make the whole text.
+    """Return the whole text.
 
     Args:
-        measured: What the service knows apart from the hosts.
+        measured: The facts that are not about hosts.
         hosts: The series of the hosts.
         is_openmetrics: Whether to write OpenMetrics.
-        is_file: Whether it is for node_exporter: then metrics of the process are left out.
+        is_file: Whether the text is for node_exporter. If so, metrics of the process are left out.
 
     """
     families = (*(() if is_file else _of_process(measured)), *_of(measured))
     texts = (family.text(lines, is_openmetrics=is_openmetrics) for family, lines in families)
     pieces = [text.encode("utf-8", "backslashreplace") for text in texts]
-    # Every state, even those without a host: a series that comes and goes draws no line.
+    # States without a host are included, because a series that comes and goes draws no line.
     by_state = (HOSTS.sample(hosts.by_state[state], state=state) for state in STATES)
     pieces.append(HOSTS.text(by_state, is_openmetrics=is_openmetrics).encode())
     general = "".join(
@@ -202,7 +202,7 @@ def document(measured: Measured, hosts: HostSeries, *, is_openmetrics: bool = Fa
 
 
 def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
-    """Return every metric with its series, except those of the process and of hosts."""
+    """Yield every metric with its series, except those of the process and of hosts."""
     counters, last = measured.counters, measured.evaluation
     yield BUILD, [BUILD.sample(1, version=measured.version)]
     yield TICK, [TICK.sample(seconds(measured.settings.tick_us))]
@@ -224,7 +224,7 @@ def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
 
 
 def _of_process(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
-    """Return the metrics that every process exports by these names."""
+    """Yield the metrics that have standard names for every process."""
     process = measured.footprint
     yield STARTED, [STARTED.sample(seconds(measured.started_at))]
     yield CPU, [CPU.sample(f"{process.cpu_s:.6f}")]

@@ -1,6 +1,6 @@
-"""The documents that commands and the page show, made from what the service knows. Pure; each has a version.
+"""Make the documents that commands and the page show. Pure. Each document has a version.
 
-Instants are ISO 8601 in UTC under keys that end in `_wall`; durations are seconds under keys that end in `_s`.
+Instants are in ISO 8601 in UTC, under keys that end in `_wall`; durations are in seconds, under keys that end in `_s`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _RANKS = {state: rank for rank, state in enumerate(STATES)}
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What the service knows at one instant.
+    """The facts at one instant, without the fleet.
 
     Attributes:
         now: The instant.
@@ -47,12 +47,12 @@ class Knowledge:
         problems: The problems of the service itself.
         sources: The state of each source, as JSON objects.
         evaluation: The latest evaluation; None before the first.
-        details: Host and symptom -> its finding in the latest evaluation, in words.
-        next_at: When the next one is due; None before the first.
+        details: Host and symptom -> the detail of its finding in the latest evaluation.
+        next_at: When the next evaluation is due; None before the first.
         unseen: The symptoms that the latest evaluation could not evaluate.
         clock: The problem of the clock; empty if there is none.
-        decisions: The present decision about each open incident.
-        silences: The silences, whether or not they hold.
+        decisions: The present decision on each open incident.
+        silences: The silences, including those that are not active.
         history: The history of the hosts in the last hours.
 
     """
@@ -98,15 +98,15 @@ def status_document(  # noqa: PLR0917 - callers pass them by name
     limit: int | None,
     offset: int = 0,
 ) -> dict[str, Any]:
-    """Make the document of the whole fleet.
+    """Return the document about the whole fleet.
 
     Args:
-        known: What the service knows at present.
+        known: The present facts.
         fleet: The fleet.
         wanted: Returns whether a host is selected.
         states: The states to list; empty for all.
-        limit: How many hosts to list at most, worst state first; None for all.
-        offset: How many of these to skip first.
+        limit: The largest number of hosts to list, worst state first; None for all.
+        offset: The number of these to skip.
 
     """
     by_host, fleet = by_subject(known.decisions), fleet.standing_still()
@@ -146,7 +146,7 @@ def status_document(  # noqa: PLR0917 - callers pass them by name
 
 
 def by_subject(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
-    """Return the decisions on open incidents by host, receiver, or the fleet as a whole."""
+    """Return subject (host, receiver or fleet) -> the decisions on its open incidents."""
     grouped: dict[str, list[Decision]] = {}
     for decision in decisions:
         grouped.setdefault(decision.incident.host, []).append(decision)
@@ -160,12 +160,12 @@ def host_states(
     hidden: Container[str],
     now: Instant,
 ) -> dict[str, str]:
-    """Return the state of every host. Every count of hosts by state uses this.
+    """Return host -> its state. Every count of hosts by state is made from this.
 
     Args:
         settings: The settings in force.
         fleet: The fleet.
-        decisions: Subject -> the decisions on its open incidents; it may be a host that the fleet does not know.
+        decisions: Subject -> the decisions on its open incidents. A subject may be a host that is not in the fleet.
         hidden: The hosts for which some symptom cannot be ruled out.
         now: The instant.
 
@@ -178,19 +178,19 @@ def host_states(
 
 
 def _window_document(window: MuteWindow, now: Instant) -> dict[str, Any]:
-    """Return the hosts of a mute window and its end; an empty list means everything."""
+    """Return the hosts of a mute window and its end. An empty list of hosts means everything."""
     until = max((pause.until for pause in window.pauses(now, now)), default=now)
     hosts = [] if window.hosts is None else list(window.hosts.globs)
     return {"hosts": hosts, "until_wall": isoformat(until)}
 
 
 def hidden_of(known: Knowledge, fleet: Fleet, hosts: Iterable[str]) -> dict[str, list[str]]:
-    """Return the symptoms that cannot be ruled out for each host; leave out hosts without any.
+    """Return host -> the symptoms that cannot be ruled out, without hosts that have none.
 
     Args:
-        known: What the service knows at present.
-        fleet: The fleet, with what its sources show at present.
-        hosts: Hosts without an incident; the others are shown with theirs.
+        known: The present facts.
+        fleet: The fleet, with the present coverage of its sources.
+        hosts: The hosts without an incident, because other hosts are shown with their incidents.
 
     """
     names, hidden = tuple(hosts), dict[str, list[str]]()
@@ -238,7 +238,7 @@ def host_document(
 
 
 def _limit_document(limits: SilentLimits, fleet: Fleet, host: str) -> dict[str, Any]:
-    """Return how long a host may be silent, and which limit that is: `fixed`, `learned` or `schedule`."""
+    """Return how long a host may be silent, and the kind of that limit: `fixed`, `learned` or `schedule`."""
     source = "schedule" if limits.expected is not None else "learned" if limits.is_learned else "fixed"
     return {
         "limit_s": _seconds(limits.of(fleet, host)),
@@ -248,13 +248,13 @@ def _limit_document(limits: SilentLimits, fleet: Fleet, host: str) -> dict[str, 
 
 
 def _is_in_force(silence: Silence, decisions: Iterable[Decision], now: Instant) -> bool:
-    """Return whether a silence of a host holds. One that acknowledges needs an open incident that it covers."""
+    """Return whether a silence of a host is active. If it acknowledges, it must also cover an open incident."""
     covered = (silence.covers(one.incident.symptom, one.incident.opened_at) for one in decisions)
     return silence.is_active(now) and (not silence.is_until_resolved or any(covered))
 
 
 def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
-    """Return the state of an incident, and why it is notified at present or not."""
+    """Return the JSON object for an open incident: its state, and why it is notified or not."""
     incident = decision.incident
     return {
         "id": incident.id,
@@ -271,9 +271,10 @@ def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
 def host_state(
     settings: Settings, fleet: Fleet, host: str, decisions: Sequence[Decision], now: Instant, *, is_hidden: bool = False
 ) -> str:
-    """Return the state of a host: that of its worst incident.
+    """Return the state of a host, which is that of its worst incident.
 
-    Without one it is well, unless symptoms cannot be ruled out (`is_hidden`) or some of its responses were dropped.
+    A host without an incident is well, unless symptoms cannot be ruled out (`is_hidden`) or some of its responses were
+    dropped.
     """
     if decisions:
         return min((str(decision.state) for decision in decisions), key=_RANKS.__getitem__)

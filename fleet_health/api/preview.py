@@ -1,4 +1,4 @@
-"""Previews a reload: what another configuration would change now."""
+"""Preview a reload: the changes that another configuration would make now."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def preview_document(
         old: The settings in force.
         new: The settings of the new configuration.
         now: The present.
-        fleet: The fleet by the old settings; it is not changed.
+        fleet: The fleet by the old settings, which is not changed.
         incidents: A copy of the incidents.
-        suppressions: The suppressions by operators at present, by the new settings.
+        suppressions: The present silences, and the mute windows of the new settings.
         source_problems: The problems of the sources of the new settings.
 
     """
@@ -99,7 +99,7 @@ def changed_sources(old: Settings, new: Settings) -> list[ReceiverSettings]:
 
 
 def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
-    """Return the document for a configuration that cannot be used, and so changes nothing."""
+    """Return the document for a configuration that cannot be used."""
     return {
         "version": VERSION,
         "at_wall": isoformat(now),
@@ -119,7 +119,7 @@ def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
 
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
-    """Return what can only be known once the new configuration is in force, because it is not read now."""
+    """Yield the changes whose effects the preview cannot show, because the data is not read yet."""
     lookback_old, lookback_new = lookback_of(old.detectors()), lookback_of(new.detectors())
     if [(one.name, one.index) for one in old.receivers] != [(one.name, one.index) for one in new.receivers]:
         yield "the index will be read again, because its settings differ"
@@ -136,7 +136,7 @@ def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def _follows(key: str, *settings: Mapping[str, Setting]) -> bool:
-    """Return whether a setting is a default derived from the receiver's name, and only changed with that."""
+    """Return whether a setting is a default derived from the name of the receiver, and changed only with that."""
     return all(key in one and one[key].origin == "default" for one in settings)
 
 

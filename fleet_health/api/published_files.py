@@ -1,7 +1,7 @@
-"""Writes files for other programs after each evaluation: the metrics for node_exporter, the page for a web server.
+"""Write files for other programs after each evaluation: the metrics for node_exporter, and the page for a web server.
 
-Each file is replaced atomically, so readers see the old one or the new one. Nothing waits for them: files that are slow
-to make or write are written less often.
+Each file is replaced atomically, so readers see the old one or the new one. No other part waits for them, and files
+that are slow to make or write are written less often.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from fleet_health.service.publication import Publication
 
-# Another user reads them.
+# Another user reads the files.
 _MODE = 0o644
-# How long to rest after writing them, as a multiple of the time that took.
+# How long to rest after a write, as a multiple of its duration.
 _REST = 3
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class PublishedFiles:
-    """Keeps some files in one directory up to date."""
+    """Keeps files in one directory up to date."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class PublishedFiles:
 
         Args:
             what: Their description.
-            directory: Returns their directory at present; None if they are off.
+            directory: Returns their present directory; None if they are off.
             make: Makes the contents: name -> bytes.
 
         """
         self.problem = ""
-        """Why they are not up to date; empty if they are, or are off."""
+        """The reason why they are not up to date; empty if they are up to date or off."""
         self.what = what
         """Their description."""
         self._directory = directory
@@ -59,7 +59,7 @@ class PublishedFiles:
         """Name of a written file -> a hash of its content."""
 
     async def run(self, publication: Publication) -> NoReturn:
-        """Write them after each published evaluation, for ever."""
+        """Write them after each published evaluation, forever."""
         while True:
             change, began_at = publication.change, time.monotonic()
             if publication.number:
@@ -68,7 +68,7 @@ class PublishedFiles:
             await change.wait()
 
     async def write(self) -> None:
-        """Write them now, unless they are off. Remove files that are no longer among them."""
+        """Write them now unless they are off. Remove written files that are no longer among them."""
         directory, problem = self._directory(), ""
         contents: dict[Path, bytes] = {}
         try:
@@ -89,7 +89,7 @@ class PublishedFiles:
         self.problem = problem
 
     async def _remove_all_but(self, contents: Mapping[Path, bytes]) -> None:
-        """Remove files that were written and are not among some contents, or they would be read for ever."""
+        """Remove written files that are not among `contents`, so that no program goes on reading them."""
         for gone in self._written.keys() - contents.keys():
             del self._written[gone]
             with suppress(OSError, SinkUnavailable):
@@ -102,7 +102,7 @@ def _replace(directory_path: Path, contents: Mapping[Path, bytes], written: Mapp
         if written.get(path) == hash(content) and path.exists():
             continue
         try:
-            # The reader owns the directory: creating one that nobody reads would hide a mistake.
+            # The reader owns the directory. Creating a directory that no program reads would hide a mistake.
             with SafeDirectory(directory_path) as directory:
                 directory.replace_file(path.name, content, _MODE, temporary=f".{path.name}.new")
         except OSError as error:

@@ -18,7 +18,7 @@ _DIGITS = 9
 
 
 class RequestError(Exception):
-    """A request failed; `str()` is for the person who made it."""
+    """A request failed. `str()` is a message for people."""
 
     def __init__(self, detail: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
         """Take the message, and the status and further headers of the response."""
@@ -34,9 +34,9 @@ class Request:
     Attributes:
         method: The method, in capitals.
         target: The target as it was sent: a path with a query, or a whole URL.
-        headers: Name in lower case -> value; the last one of a header that was sent twice.
+        headers: Name in lower case -> value; the last value if a header was sent twice.
         body: The body; may be empty.
-        uid: The user who sent it, as the kernel reports it; None if that is not known.
+        uid: The user who sent it, as the kernel reports; None if unknown.
 
     """
 
@@ -48,10 +48,10 @@ class Request:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """The parts of the path, each decoded. A `/` within a part is sent as `%2F`.
+        """The decoded parts of the path. A `/` within a part is sent as `%2F`.
 
         Raises:
-            RequestError: It is not a path, or not UTF-8.
+            RequestError: The target is not a path, or not UTF-8.
 
         """
         path = self._after_authority.partition("?")[0]
@@ -67,7 +67,7 @@ class Request:
         """Parameter of the query -> its values in order.
 
         Raises:
-            RequestError: They are not UTF-8, or too many.
+            RequestError: The parameters are not UTF-8, or there are too many.
 
         """
         try:
@@ -80,14 +80,14 @@ class Request:
         except UnicodeDecodeError as error:
             raise RequestError("expected a query in UTF-8") from error
         except ValueError as error:
-            raise RequestError(f"expected up to {_PARAMETER_LIMIT} parameters, found more") from error
+            raise RequestError(f"expected at most {_PARAMETER_LIMIT} parameters, found more") from error
         query: dict[str, list[str]] = {}
         for name, value in pairs:
             query.setdefault(name, []).append(value)
         return query
 
     def flag(self, name: str, *, default: bool) -> bool:
-        """Return a parameter of the query that is true or false.
+        """Return the value of a parameter of the query that is true or false.
 
         Raises:
             RequestError: It is something else.
@@ -101,13 +101,13 @@ class Request:
     def number(
         self, name: str, expected: str = "a whole number", *, least: int = 0, most: int = 10**_DIGITS
     ) -> int | None:
-        """Return a parameter of the query that is a whole number; None if it is not given.
+        """Return the value of a parameter of the query that is a whole number; None if it is absent.
 
         Args:
             name: Its name.
-            expected: What it should be, for the error.
-            least: The least number that is accepted.
-            most: The greatest one.
+            expected: The expected value in words, for the error.
+            least: The smallest accepted number.
+            most: The largest accepted number.
 
         Raises:
             RequestError: It is something else.
@@ -126,7 +126,7 @@ class Request:
         """The body as a JSON object.
 
         Raises:
-            RequestError: It is not one.
+            RequestError: The body is not a JSON object.
 
         """
         try:
@@ -136,7 +136,7 @@ class Request:
 
     @property
     def _after_authority(self) -> str:
-        """The target from its path on; a client that takes us for a proxy sends a whole URL (RFC 9112, 3.2.2)."""
+        """The target from its path on, because a client that expects a proxy sends a whole URL (RFC 9112, 3.2.2)."""
         scheme, separator, rest = self.target.partition("://")
         if not separator or scheme.lower() not in {"http", "https"}:
             return self.target
@@ -149,7 +149,7 @@ class Response:
 
     Attributes:
         status: Its status.
-        body: Its body, encoded; or an iterator of its pieces, for a stream.
+        body: Its encoded body, or an iterator over the pieces of a stream.
         content_type: The media type of the body.
         headers: Further headers.
 
@@ -162,4 +162,4 @@ class Response:
 
 
 Respond: TypeAlias = "Callable[[Request], Awaitable[Response]]"
-"""Answers a request; raises `RequestError` for an error."""
+"""Returns the response to a request. Raises `RequestError` if the response is an error."""

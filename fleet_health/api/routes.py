@@ -1,4 +1,4 @@
-"""The routes of the API: paths, their parameters, and the functions that respond."""
+"""The routes of the API: paths, parameters, and the functions that respond."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DESCRIPTION = Path(__file__).with_name("openapi.json")
 """The description of the API, as OpenAPI 3.1."""
 
 READER = "fleet-health-notify"
-"""The user that sends notifications: it talks to the network, so it must not be able to silence anything."""
+"""The user that sends notifications. Because it uses the network, it may only read."""
 
 _READS = ("GET", "HEAD")
 _LONGEST_WAIT_S = 300
@@ -45,9 +45,9 @@ class Route:
 
     Attributes:
         method: The method; GET includes HEAD.
-        path: The path, such as `/v1/hosts/{host}`: only the last part may be variable.
+        path: The path, such as `/v1/hosts/{host}`. Only the last part may be variable.
         respond: Returns the response to a request, given the variable part.
-        parameters: The query parameters that it accepts.
+        parameters: The accepted query parameters.
 
     """
 
@@ -65,7 +65,7 @@ class Route:
 
 
 class Api:
-    """Responds to requests. Makes one document at a time, because that takes several times its size in memory."""
+    """Responds to requests, making one document at a time, because that takes several times its size in memory."""
 
     def __init__(
         self,
@@ -78,9 +78,9 @@ class Api:
 
         Args:
             documents: Makes the documents.
-            silences: Makes and ends silences.
-            request_reload: Has the configuration reloaded.
-            share: The share of the time that may be spent on documents.
+            silences: Creates and ends silences.
+            request_reload: Requests a reload of the configuration.
+            share: The largest share of time for documents.
 
         """
         self._documents = documents
@@ -89,7 +89,7 @@ class Api:
         self._one_at_a_time = Share(share)
         self._pages = pages = Pages(documents, self._one_at_a_time)
         self._streams = streams = Streams(documents.publication)
-        self._start = secrets.token_hex(4)  # an evaluation before the last restart may have the same number
+        self._start = secrets.token_hex(4)  # evaluations before a restart may have the same number
         hosts = frozenset(("host", "state", "limit"))
         self.routes = (
             Route("GET", "/healthz", self._health),
@@ -161,7 +161,7 @@ class Api:
         self, document: Awaitable[Mapping[str, Any]], status: int = HTTPStatus.OK, headers: Headers = ()
     ) -> Response:
         async with self._one_at_a_time:
-            body = await wrap(_encoded)(await document)  # the document of a fleet has megabytes
+            body = await wrap(_encoded)(await document)  # the document about a large fleet has megabytes
             return Response(status, body, headers=headers)
 
     async def _health(self, _request: Request, _part: str) -> Response:
@@ -197,8 +197,8 @@ class Api:
         return await self._document(self._documents.explanation(host))
 
     async def _incidents(self, request: Request, _part: str) -> Response:
-        """Return the incidents. If the client has the latest ones already, wait for the next evaluation."""
-        wait_s = request.number("wait", f"a number of seconds up to {_LONGEST_WAIT_S}", most=_LONGEST_WAIT_S)
+        """Return the incidents. If the client already has the latest ones, wait for the next evaluation."""
+        wait_s = request.number("wait", f"a number of seconds, at most {_LONGEST_WAIT_S}", most=_LONGEST_WAIT_S)
         known = request.headers.get("if-none-match", "")
         if wait_s and known == self._tag:
             with suppress(TimeoutError), self._streams.waiting():

@@ -1,7 +1,7 @@
-"""The control socket: it serves the API to every user who may write to it.
+"""The control socket, which serves the API to every user who may write to it.
 
-The cost of clients is bounded: their number (an idle client makes room for a new one), how many of them receive a
-stream, and the limits of each `Connection`. A client that stands still does not affect the others.
+The cost of clients is bounded by their number (an idle client makes room for a new one), the number of streams, and the
+limits of each `Connection`. A client that hangs does not affect the others.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ if TYPE_CHECKING:
     from fleet_health.api.requests import Request, Respond, Response
 
 CLIENT_LIMIT = 16
-"""The most clients at a time."""
+"""The largest number of clients at a time."""
 
 _MODE = 0o660
 _BACKLOG = 16
 _REMOVAL_TIME = 1.0
-# How long a client that is being served may continue when the socket is closed.
+# How many seconds a client may still receive its response when the socket is closed.
 _GRACE_TIME = 0.5
 
-# From Python 3.13 on, asyncio would remove the socket by the name that it was bound to, which is no longer valid.
+# From Python 3.13 on, asyncio would remove the socket by the name to which it was bound, which is no longer valid.
 _NO_CLEAN_UP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class Server:
-    """Serves a limited number of clients: an idle one makes room for a new one."""
+    """Serves a limited number of clients. An idle client makes room for a new one."""
 
     def __init__(self, respond: Respond, client_limit: int, *, idle_time: float, send_time: float) -> None:
-        """Take what responds, the most clients, and how many seconds each may take to send and to receive."""
+        """Take the function that responds, the limit of clients, and the seconds for each to send and to receive."""
         self._respond = respond
         self._client_limit = client_limit
         self._idle_time = idle_time
         self._send_time = send_time
         self._is_open = False
         self._clients: set[asyncio.Task[None]] = set()
-        # The idle clients, the one that has been idle the longest first.
+        # The idle clients, the longest idle first.
         self._idle: dict[Connection, None] = {}
 
     async def _let_go(self) -> None:
-        """End all connections. A client that is being served has a moment to receive the response."""
+        """Close all connections. Clients that are being served get a moment to receive the response."""
         self._is_open = False
         while self._dismiss():
             pass
-        await asyncio.sleep(0)  # they end by themselves
+        await asyncio.sleep(0)  # idle clients end by themselves
         if self._clients:
             await asyncio.wait(self._clients, timeout=_GRACE_TIME)
         for client in self._clients:
@@ -80,13 +80,13 @@ class Server:
                 await self._converse(client)
             await client.hang_up()
         except (TimeoutError, OSError):
-            pass  # the client stood still or has left
+            pass  # the client hung or has left
         finally:
             self._clients.discard(task)
             client.abort()
 
     async def _converse(self, client: Connection) -> None:
-        """Respond to the requests of a client, one after the other, until it ends the connection."""
+        """Respond to the requests of a client, one after another, until it closes the connection."""
         while client.can_go_on:
             self._idle[client] = None
             try:
@@ -110,7 +110,7 @@ class Server:
             return problem(RequestError(f"the service failed to respond: {error}; see its log", 500))
 
     def _dismiss(self) -> bool:
-        """Disconnect the client that has been idle the longest. Return False if all are being served."""
+        """Disconnect the client that has been idle the longest. Return False if all clients are being served."""
         if not self._idle:
             return False
         client = next(iter(self._idle))
@@ -123,19 +123,19 @@ class Server:
 
 
 class ControlSocket(Server):
-    """Listens at a path, for the users who may write to it: its owner and the group."""
+    """Listens at a path for the users who may write to it: its owner and the group."""
 
     def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
-        """Take what responds, and how many seconds a client may take to send a request and to receive a response."""
+        """Take the function that responds, and the seconds that each client may take to send and receive."""
         super().__init__(respond, CLIENT_LIMIT, idle_time=idle_time, send_time=send_time)
         self.problem = ""
-        """Why the socket is not available; empty if it is."""
+        """The reason why the socket is not available; empty if it is."""
         self._path: Path | None = None
         self._identity: tuple[int, int] | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self, path: Path) -> None:
-        """Listen at a path instead of the present one. If that fails, log it and set `problem`."""
+        """Listen at a path instead of the present one. If that fails, log the reason and set `problem`."""
         if self._server is not None and path == self._path and await self._is_in_place():
             return
         await self.close()
@@ -156,7 +156,7 @@ class ControlSocket(Server):
         )
 
     async def close(self) -> None:
-        """Stop listening. A client that is being served has a moment to receive the response."""
+        """Stop listening. Clients that are being served get a moment to receive the response."""
         if self._server is None or self._path is None:
             return
         self._server.close()
@@ -167,7 +167,7 @@ class ControlSocket(Server):
         self._server = None
 
     async def _is_in_place(self) -> bool:
-        """Return whether our socket is at the path: another service may have put its own there."""
+        """Return whether this socket is at the path, because another service may have replaced it."""
         if self._path is None or self._identity is None:
             return False
         with suppress(PathHangs):
@@ -179,7 +179,7 @@ class ControlSocket(Server):
 
 
 def _peer(connection: socket.socket) -> int:
-    """Return the user at the other end, as the kernel reports it (unix(7))."""
+    """Return the user at the other end, as the kernel reports (unix(7))."""
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(uid)
@@ -193,10 +193,10 @@ def _remove(path: Path, identity: tuple[int, int] | None) -> None:
 
 
 def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
-    """Make a listening socket. It appears at the path with the right mode, and replaces one that was left behind.
+    """Create a listening socket. It appears at the path with its final mode, and replaces an abandoned one.
 
     Returns:
-        The socket, and the identity by which it is recognized at the path.
+        The socket, and the identity by which to recognise it at the path.
 
     """
     new = f".{path.name}.{os.getpid()}"
@@ -209,7 +209,7 @@ def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=directory.fd)
-            # Relative to the directory: its path may be exchanged meanwhile, or be too long for a socket.
+            # Relative to the directory, because its path may be replaced meanwhile, or be too long for a socket.
             listener.bind(f"/proc/self/fd/{directory.fd}/{new}")
             _give_mode(directory, new)
             listener.listen(_BACKLOG)
@@ -224,7 +224,7 @@ def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
 
 
 def _give_mode(directory: SafeDirectory, name: str) -> None:
-    """Set the mode of the socket. chmod(2) by name would follow a link that somebody has put in its place."""
+    """Set the mode of the socket. chmod(2) by name would follow a link that another user put in its place."""
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
     try:
         state = os.fstat(fd)

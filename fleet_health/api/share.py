@@ -1,4 +1,4 @@
-"""Limits the share of the time that is spent on documents: they use the processor that evaluations need."""
+"""Limit the share of time for documents, because evaluations need the processor as well."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Self
 
 
 class Share:
-    """An asynchronous context for one task at a time, with a rest after each that keeps to the share."""
+    """An asynchronous context for one task at a time, with a rest after each task."""
 
     def __init__(self, share: float = 1.0) -> None:
-        """Take the share of the time, up to 1, which means no rest."""
+        """Take the largest share of time, up to 1, which means no rest."""
         self._rest = 1 / share - 1
         self._lock = Lock()
         self._rests_until = 0.0

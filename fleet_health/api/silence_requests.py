@@ -1,4 +1,4 @@
-"""Silences that clients of the control socket make and end. The clients cannot write the file themselves."""
+"""Create and end silences on request of clients of the control socket, who cannot write the file themselves."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
     from fleet_health.service.silencing import Silencing
 
-BREADTH_ADVICE = "ask with --all (over the socket: `all` is true) if that is meant, or for a day at most"
-"""What to do about a silence that covers most of the fleet for long."""
+BREADTH_ADVICE = "to silence them anyway, use --all (over the socket: `all` is true), or silence them for at most a day"
+"""The advice for a silence that covers most of the fleet for long."""
 
 
 class SilenceRequests:
-    """Makes and ends silences on behalf of the user who requests it."""
+    """Creates and ends silences on behalf of the user who requests it."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class SilenceRequests:
         self._subjects = subjects
 
     async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Make a silence from a request; return its row, the `incidents` that it acknowledges, and a `warning`.
+        """Create a silence from a request. Return its row, the `incidents` that it acknowledges, and a `warning`.
 
-        The warning says that no such host is known; it is empty if one is. With `is_trial`, only check the request.
+        The warning is empty unless no such host is known. With `is_trial`, only check the request.
 
         Raises:
             RequestError: The request is invalid, there are too many silences, or the file cannot be written.
@@ -94,15 +94,15 @@ class SilenceRequests:
         return document
 
     async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """End the silence with an `id`, or those of exactly a host or glob; return their rows.
+        """End the silence with an `id`, or the silences of exactly a host or glob. Return their rows.
 
         Raises:
-            RequestError: There is none, or the file cannot be written.
+            RequestError: There is no such silence, or the file cannot be written.
 
         """
         what, file = subject_glob(_text(request, "id")), self._silencing.file
         if problem := glob_problem(what):
-            raise RequestError(f"expected `id` to be that of a silence, a host's name or a short glob: {problem}")
+            raise RequestError(f"expected `id` to be the id of a silence, a host name or a short glob: {problem}")
         by = await wrap(author_of)(uid, request)
         try:
             ended = await call_at(file.path, file.end, what, clock.now(), by)
@@ -125,10 +125,10 @@ class SilenceRequests:
 
 
 def wanted(request: Mapping[str, Any], now: Instant, author: str) -> Silence:
-    """Return the silence that a request describes, without its author.
+    """Return the silence that a request describes.
 
-    Its keys: `hosts`, `symptom` or null, `reason`; `for_s` or `ends_at_wall`; `starts_at_wall`, by default now;
-    `is_until_resolved`, which needs no end; and `all`.
+    The request has the keys `hosts`, `symptom` (may be null) and `reason`; `for_s` or `ends_at_wall`; optionally
+    `starts_at_wall`, by default now; `is_until_resolved`, which needs no end; and `all`.
 
     Raises:
         RequestError: The request is invalid.
@@ -138,9 +138,9 @@ def wanted(request: Mapping[str, Any], now: Instant, author: str) -> Silence:
     if symptom is not None and (not isinstance(symptom, str) or symptom not in MESSAGE_IDS):
         raise RequestError(f"expected `symptom` to be null or one of {', '.join(sorted(MESSAGE_IDS))}")
     if not reason or len(reason) > REASON_LENGTH:
-        raise RequestError(f"expected `reason` to be a text of up to {REASON_LENGTH} characters")
+        raise RequestError(f"expected `reason` to be a text of at most {REASON_LENGTH} characters")
     if problem := glob_problem(hosts) or glob_problem(hosts := subject_glob(hosts)):
-        raise RequestError(f"expected `hosts` to be a host's name or a short glob: {problem}")
+        raise RequestError(f"expected `hosts` to be a host name or a short glob: {problem}")
     _flag(request, "all")
     is_until_resolved = _flag(request, "is_until_resolved")
     starts_at, ends_at = _span(request, now, is_until_resolved=is_until_resolved)
@@ -150,15 +150,15 @@ def wanted(request: Mapping[str, Any], now: Instant, author: str) -> Silence:
 def acknowledging(
     silence: Silence, incidents: Iterable[Incident], at: Instant | None
 ) -> tuple[Silence, Sequence[Pair]]:
-    """Return a silence that acknowledges the incidents that are open after the latest evaluation, and those incidents.
+    """Return a silence for the incidents that are open after the latest evaluation, and those incidents.
 
     Args:
-        silence: The silence, which begins when it was requested.
+        silence: The silence as requested, which begins at the request.
         incidents: The open incidents.
-        at: The instant of that evaluation. The user has not seen incidents that open later.
+        at: The instant of the latest evaluation, because the user has not seen incidents that open later.
 
     Raises:
-        RequestError: No incident is open that it could cover.
+        RequestError: It would cover no open incident.
 
     """
     starts_at = silence.starts_at if at is None else min(silence.starts_at, at)
@@ -179,31 +179,31 @@ def acknowledging(
 
 
 def none_named(what: str, silences: Sequence[Silence], now: Instant) -> str:
-    """Return the error that there is no silence to end, with how to list them; for a host, name what else covers it."""
+    """Return the error that there is no such silence; for a host, with the silences that also cover other hosts."""
     wider = [one for one in Silences(silences).about(what) if one.ends_at > now] if is_plain(what) else []
     if wider:
         named = ", ".join(f"{one.id} ({one.hosts})" for one in wider[:3])
         return printable(
-            f"there is no silence of just {what}, and {named} covers other hosts as well; end that by its ID"
+            f"there is no silence of {what} alone, and {named} also covers other hosts; end that by its ID"
         )
-    return f"there is no silence {printable(what)}; `silence list` shows them"
+    return f"there is no silence {printable(what)}; `silence list` shows all silences"
 
 
 def author_of(uid: int, request: Mapping[str, Any]) -> str:
-    """Return the name of the user, as the kernel knows it; for root, also the user that root acts for.
+    """Return the name of the requesting user; for root, with the user on whose behalf root acts.
 
     Raises:
-        RequestError: That is not a valid name.
+        RequestError: `on_behalf_of` is not a valid name.
 
     """
     user, claimed = user_name(uid), request.get("on_behalf_of")
     if claimed is not None and not isinstance(claimed, str):
-        raise RequestError(f"expected `on_behalf_of` to be a user's name, found {claimed!r}")
+        raise RequestError(f"expected `on_behalf_of` to be a user name, found {claimed!r}")
     return (f"{claimed[: NAME_LENGTH // 2]} as {user}" if claimed and uid == 0 else user)[:NAME_LENGTH]
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, or the number of one without a name."""
+    """Return the name of a user; the number if there is no name."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)
@@ -215,7 +215,7 @@ def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) 
     ends_at = _instant(request, "ends_at_wall")
     if is_until_resolved and starts_at is not None:
         raise RequestError(
-            "expected no `starts_at_wall` with `is_until_resolved`: it covers the incidents that are open now"
+            "expected no `starts_at_wall` with `is_until_resolved`, which covers the incidents that are open now"
         )
     if ends_at is not None and request.get("for_s") is not None:
         raise RequestError("expected `for_s` or `ends_at_wall`, found both")
@@ -230,7 +230,7 @@ def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) 
         raise RequestError(
             f"expected a silence that begins within {describe(AHEAD_US)}, found a begin at {isoformat(begins_at)}"
         )
-    # If it was to begin earlier, less than a minute may be left.
+    # If it begins in the past, less than a minute may be left.
     if not (SHORTEST_US if starts_at is None else 1) <= ends_at - begins_at <= LONGEST_US:
         raise RequestError(
             f"expected an end from a minute to 30 days after the begin, found {isoformat(ends_at)} after"
@@ -242,7 +242,7 @@ def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) 
 def _text(request: Mapping[str, Any], key: str) -> str:
     text = request.get(key)
     if not isinstance(text, str) or not text:
-        raise RequestError(f"expected `{key}` to be a text that is not empty, found {text!r}")
+        raise RequestError(f"expected `{key}` to be a text and not empty, found {text!r}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""The states of a host in the documents, for the service that writes them and the commands that read them."""
+"""The states of a host in the documents, for both the service and the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses that wait for events: the stream of notifications, and that of changes for the page."""
+"""Responses that wait for events: the stream of notifications, and the stream of changes for the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.api.requests import Request
     from fleet_health.service.publication import Notification, Publication
 
-# How many clients may wait for events: the other connections are for requests that are answered at once.
+# How many clients may wait for events. The other connections are for requests with an immediate response.
 _WAITING_LIMIT = 8
 _HEARTBEAT_S = 15.0
 _LINES, _EVENTS = "application/jsonl", "text/event-stream"
@@ -25,14 +25,14 @@ _UNBUFFERED = ("X-Accel-Buffering", "no")
 
 
 class Streams:
-    """Makes the responses that wait, for a limited number of clients."""
+    """Makes the responses that wait for events, for a limited number of clients."""
 
     def __init__(self, publication: Publication) -> None:
         self._publication = publication
         self._waiters = 0
 
     async def notifications(self, request: Request, _part: str) -> Response:
-        """Stream the notifications after the one that the client names; by default, new ones."""
+        """Stream the notifications after the one that the client names, by default new ones."""
         publication = self._publication
         if not publication.is_restored:
             raise RequestError("the service is starting; try again", 503, {"Retry-After": "1"})
@@ -51,16 +51,16 @@ class Streams:
         return Response(HTTPStatus.OK, pieces, _EVENTS if is_event else _LINES, headers)
 
     async def changes(self, _request: Request, _part: str) -> Response:
-        """Stream an event whenever something may have changed; it has no content."""
+        """Stream an event without content whenever the documents may have changed."""
         self._refuse_one_too_many()
         return Response(HTTPStatus.OK, self._changes(), _EVENTS, (_UNBUFFERED,))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Count a client that waits, for as long as the context lasts.
+        """Count a waiting client during the context.
 
         Raises:
-            RequestError: Too many clients wait already.
+            RequestError: Too many clients are waiting already.
 
         """
         self._refuse_one_too_many()
@@ -87,19 +87,19 @@ class Streams:
                 if publication.is_closed:
                     return
                 if not await _is_set_in_time(change):
-                    yield b":\n\n" if is_event else b"\n"  # sending it shows whether the client is still there
+                    yield b":\n\n" if is_event else b"\n"  # sending shows whether the client is still connected
 
     async def _changes(self) -> AsyncGenerator[bytes]:
         publication = self._publication
         with self.waiting():
             yield b"retry: 5000\n\n"
             while not publication.is_closed:
-                # The comment shows whether the client is still there.
+                # Sending the comment shows whether the client is still connected.
                 yield b"data: changed\n\n" if await _is_set_in_time(publication.change) else b":\n\n"
 
 
 async def _is_set_in_time(change: asyncio.Event) -> bool:
-    """Wait for an event until a heartbeat is due; return whether it came."""
+    """Wait for an event until a heartbeat is due. Return whether the event was set."""
     try:
         async with asyncio.timeout(_HEARTBEAT_S):
             await change.wait()
@@ -109,7 +109,7 @@ async def _is_set_in_time(change: asyncio.Event) -> bool:
 
 
 def _piece(notifications: Sequence[Notification], missed: int, *, is_event: bool) -> bytes:
-    """Return some notifications as a piece of a stream, after the number of missed ones."""
+    """Return notifications as a piece of a stream, preceded by the number of missed ones."""
     lines = [(one.id, one.line) for one in notifications]
     if missed:
         lines.insert(0, ("", msgspec.json.encode({"kind": "missed", "count": missed}) + b"\n"))

@@ -64,7 +64,7 @@ async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceR
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"hosts": ""}, "expected `hosts` to be a text that is not empty, found ''"),
+        ({"hosts": ""}, "expected `hosts` to be a text and not empty, found ''"),
         ({"hosts": 5}, "expected `hosts`"),
         ({"symptom": "silnet"}, "expected `symptom` to be null or one of blind, degraded, fatal-only"),
         ({"symptom": ["silent"]}, "expected `symptom`"),
@@ -72,15 +72,18 @@ async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceR
         ({"for_s": 30 * 86_400 + 1}, "from a minute to 30 days"),
         ({"for_s": True}, "from a minute to 30 days"),
         ({"for_s": None}, "from a minute to 30 days"),
-        ({"hosts": "x" * 129}, "expected `hosts` to be a host's name or a short glob: it has 129 characters"),
-        ({"hosts": "*a" * 9 + "b"}, "expected `hosts` to be a host's name or a short glob: it has 9 `\\*`"),
+        ({"hosts": "x" * 129}, "expected `hosts` to be a host name or a short glob: it has 129 characters"),
+        ({"hosts": "*a" * 9 + "b"}, "expected `hosts` to be a host name or a short glob: it has 9 `\\*`"),
         ({"all": 1}, "expected `all` to be true or false, found 1"),
         (
             {"for_s": 86_401},
-            "pi-\\* matches 2 of 3 known hosts, and would suppress .* more than a day; ask with --all",
+            "pi-\\* matches 2 of 3 known hosts, and would .* more than a day; to silence them anyway, use --all",
         ),
-        ({"for_s": 86_401, "hosts": "[!_]*"}, "has no literal character and may match every host.*; ask with --all"),
-        ({"for_s": 86_401, "hosts": "[!_]*", "is_trial": True}, "ask with --all"),
+        (
+            {"for_s": 86_401, "hosts": "[!_]*"},
+            "has no literal character and may match every host.*; to silence them anyway, use --all",
+        ),
+        ({"for_s": 86_401, "hosts": "[!_]*", "is_trial": True}, "to silence them anyway, use --all"),
         ({"ends_at_wall": in_hours(2)}, "expected `for_s` or `ends_at_wall`, found both"),
         ({"for_s": None, "ends_at_wall": "tomorrow"}, "expected `ends_at_wall` to be a time with its offset"),
         ({"starts_at_wall": 5}, "expected `starts_at_wall` to be a time with its offset"),
@@ -94,10 +97,10 @@ async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceR
         ({"starts_at_wall": in_hours(24 * 91)}, "expected a silence that begins within 90 d, found a begin at 20"),
         ({"is_until_resolved": "yes"}, "expected `is_until_resolved` to be true or false, found 'yes'"),
         ({"is_until_resolved": True}, "pi-\\* silent has no open incident that could be acknowledged"),
-        ({"is_until_resolved": True, "starts_at_wall": in_hours(1)}, "it covers the incidents that are open now"),
-        ({"on_behalf_of": 5}, "expected `on_behalf_of` to be a user's name, found 5"),
-        ({"reason": "  "}, "expected `reason` to be a text of up to 200 characters"),
-        ({"reason": "x" * 201}, "expected `reason` to be a text of up to 200 characters"),
+        ({"is_until_resolved": True, "starts_at_wall": in_hours(1)}, "which covers the incidents that are open now"),
+        ({"on_behalf_of": 5}, "expected `on_behalf_of` to be a user name, found 5"),
+        ({"reason": "  "}, "expected `reason` to be a text of at most 200 characters"),
+        ({"reason": "x" * 201}, "expected `reason` to be a text of at most 200 characters"),
     ],
 )
 async def test_an_invalid_request_is_refused(
@@ -208,5 +211,5 @@ async def test_silences_of_a_host_can_be_ended_by_its_name(silences: SilenceRequ
         ["b%C3%BCro"],
         ["b%C3%BCr*", "pi-1"],
     ]
-    with pytest.raises(RequestError, match=r"expected `id` to be that of a silence, .* short glob: it has 9 `\*`"):
+    with pytest.raises(RequestError, match=r"expected `id` to be the id of a silence, .* short glob: it has 9 `\*`"):
         await silences.end({"id": "*a" * 9}, 0)

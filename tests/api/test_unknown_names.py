@@ -26,8 +26,8 @@ def test_known_names_need_no_warning(glob: str) -> None:
         ("pi-70", "; did you mean pi-07?"),
         ("PI-07", "; did you mean pi-07?"),
         ("*@lob", "; did you mean *@lab?"),
-        ("nosuch-host", "hosts that turn up later"),
-        ("nosuch-*", "hosts that turn up later"),
+        ("nosuch-host", "hosts that appear later"),
+        ("nosuch-*", "hosts that appear later"),
     ],
 )
 def test_unknown_names_are_reported(glob: str, end: str) -> None:
@@ -54,6 +54,6 @@ def test_a_silence_for_an_unknown_host_is_made_with_a_warning(
 
     assert (strange.status, "pi-70 until " in strange.stdout) == (0, True)
     assert strange.stderr == (
-        "warning: no host pi-70 is known, so the silence is for hosts that turn up later; did you mean pi-07?\n"
+        "warning: no host pi-70 is known, so the silence is for hosts that appear later; did you mean pi-07?\n"
     )
     assert (known.status, known.stderr) == (0, "")

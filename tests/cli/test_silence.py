@@ -53,7 +53,7 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
     assert shown.endswith(": moving house\n")
     assert (one["hosts"], one["symptom"], one["reason"]) == ("pi-*", "silent", "moving house")
     assert ended.stdout.startswith(f"ended {one['id']}: pi-* silent ")
-    assert (again.status, again.stderr) == (2, f"there is no silence {one['id']}; `silence list` shows them\n")
+    assert (again.status, again.stderr) == (2, f"there is no silence {one['id']}; `silence list` shows all silences\n")
     assert listed(silence) == []
 
 
@@ -272,14 +272,14 @@ def test_a_planned_one_is_listed_with_its_begin_and_those_that_ended_with_who_en
     assert sorted(line[8:12] for line in later) == ["pi-1", "pi-2"]
     assert wider.status == 2
     assert re.fullmatch(
-        r"there is no silence of just bench-1, and \w{6} \(b\*\) covers other hosts as well; end that by its ID\n",
+        r"there is no silence of bench-1 alone, and \w{6} \(b\*\) also covers other hosts; end that by its ID\n",
         wider.stderr,
     )
     assert (ended.status, len(ended.stdout.splitlines()), left.stdout) == (0, 2, "no silences\n")
     assert gone.stdout.count(f"(ended by {by}), by {me}: the move\n") == 2
     assert ended.stdout.count(f"(ended by {by})") == 2
     assert (row["ended_by"], row["author"], row["is_resolved"]) == (by, me, False)
-    assert silence("expire", "pi-*").stderr == "there is no silence pi-*; `silence list` shows them\n"
+    assert silence("expire", "pi-*").stderr == "there is no silence pi-*; `silence list` shows all silences\n"
 
 
 def test_an_open_incident_is_acknowledged_until_its_host_is_well(

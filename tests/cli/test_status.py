@@ -150,7 +150,7 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
     assert by_name.documents[0]["hosts_matching"] == 1
     assert (too_many.status, too_many.stderr) == (
         2,
-        f"expected the head of a request to have up to {HEAD_LIMIT} bytes, found a longer one; ask for less\n",
+        f"expected a request with a head of at most {HEAD_LIMIT} bytes, found a larger one; request less\n",
     )
     assert (wrong.status, wrong.stderr) == (2, "expected `limit` to be a whole number, found '-1'\n")
 
@@ -660,7 +660,7 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
         (404, "no host wel is known; did you mean well?"),
         (400, "expected a path in UTF-8"),
         (400, "expected a body that is a JSON object"),
-        (404, "there is no silence none; `silence list` shows them"),
+        (404, "there is no silence none; `silence list` shows all silences"),
         (400, "expected `dry_run` to be true or false"),
     ]
 

@@ -301,11 +301,11 @@ def test_S5_explain_says_of_a_stranger_that_it_was_left_out(
 
     assert (left_out.status, left_out.stdout) == (2, "")
     assert left_out.stderr == (
-        "new-pi is not evaluated: it has never uploaded and is not expected, and more such hosts are refused than the 3"
-        " that are counted at a time; if it is yours, name it in `hosts.expected`\n"
+        "new-pi is not evaluated: it has never uploaded and is not expected, and only 3 such hosts are counted at a"
+        " time; if it is yours, name it in `hosts.expected`\n"
     )
     assert back.stdout.startswith("new-pi: unknown\n")
-    assert "not evaluated its responses up to " in " ".join(back.stdout.split())
+    assert "not evaluated responses up to " in " ".join(back.stdout.split())
     assert known.stdout.startswith("known: well\n")
 
 

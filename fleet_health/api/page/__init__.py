@@ -1,4 +1,4 @@
-"""The pages: the state of the fleet in a browser. They are made from the documents of the API, and derive nothing else.
+"""The pages, which show the state of the fleet in a browser. They show only the documents of the API.
 
-The service imports only `pages` when it starts. The rest, and Jinja, are imported for the first request for a page.
+The service imports only `pages` at the start. The other modules and Jinja are imported for the first page.
 """

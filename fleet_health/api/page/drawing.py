@@ -1,8 +1,8 @@
-"""The drawings of the pages, as SVG: strips, the timeline of a host, the favicon and the badge.
+"""Draw the images of the pages as SVG: strips, the timeline of a host, the favicon and the badge.
 
-Shapes show as much as colours. In a strip, a full bar is an upload, a low bar a refusal, a divided bar both, and a
-line along the bottom neither; where nothing is drawn, fleet-health did not watch. Drawings within a page get their
-colours from the style sheet, by class. Separate images contain their colours.
+Shapes show as much as colours. In a strip, a full bar is an upload, a low bar a refusal, a divided bar both, and a line
+along the bottom neither. An empty part means that fleet-health did not watch. Drawings in a page get their colours from
+the style sheet, by class. Separate images contain their colours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
-# Kind of bin -> its strokes: the class, the width, and the vertical middle, both in eighths of the height.
+# Kind of bin -> its strokes: class, width and vertical centre, the latter two in eighths of the height.
 _STROKES = {
     UPLOADED: (("u", 8, 4.0),),
     BOTH: (("t", 4, 2.0), ("r", 3, 6.5)),
@@ -54,7 +54,7 @@ def strip(bins: str, bin_name: str = "quarter-hours") -> Markup:
 
 
 def strip_in_words(bins: str, bin_name: str) -> str:
-    """Return what a strip shows, in words for screen readers."""
+    """Return the content of a strip in words, for screen readers."""
     uploaded, refused = (sum(bins.count(kind) for kind in kinds) for kinds in ((UPLOADED, BOTH), (REFUSED, BOTH)))
     watched = len(bins) - bins.count(UNSEEN)
     if not watched:
@@ -146,7 +146,7 @@ _OUTLINES = {
     "starting": '<rect x="0" y="7" width="32" height="18" rx="9"/>',
 }
 MOODS = tuple(_COLOURS)
-"""The moods: the states of the fleet that a favicon or a badge can show."""
+"""The moods, which are the states of the fleet that a favicon or a badge can show."""
 
 
 def favicon(mood: str) -> str:

@@ -1,4 +1,4 @@
-"""What the pages show beyond the documents of the API: each open incident with its suggested fix and reason. Pure."""
+"""The facts on the pages that the documents of the API lack: open incidents with suggested fix and reason. Pure."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 INCIDENTS = 50
-"""How many open incidents a page shows at most. All of them are also listed with their hosts."""
+"""The largest number of open incidents on a page. All incidents are also listed with their hosts."""
 
 
 def open_incidents(known: Knowledge, wanted: Callable[[str], bool], states: frozenset[str]) -> dict[str, Any]:
     """Return the selected open incidents, worst state first, and their number.
 
     Args:
-        known: What the service knows.
-        wanted: Returns whether a host is selected. Incidents of receivers and of the fleet always are.
+        known: The present facts.
+        wanted: Returns whether a host is selected. Incidents of receivers and of the fleet are always selected.
         states: The selected states; empty for all.
 
     """
@@ -45,7 +45,7 @@ def open_incidents(known: Knowledge, wanted: Callable[[str], bool], states: froz
 
 
 def incidents_of(known: Knowledge, incidents: Incidents, host: str) -> dict[str, Any]:
-    """Return the incidents of one host: the open ones, and the recently ended ones."""
+    """Return the open and the recently ended incidents of one host."""
     fixes = _fixes(known)
     return {
         "open": [_row(known, one, fixes) for one in sorted(known.decisions, key=_order) if one.incident.host == host],

@@ -1,7 +1,7 @@
-"""Serves the pages: HTML, and the few resources that they need.
+"""Serve the pages as HTML, and the resources that they need.
 
-Pages are made in threads, one at a time, like the other documents. Their Content-Security-Policy forbids to load
-anything from elsewhere, and scripts and styles within a page.
+Pages are made in threads, one at a time, like the other documents. Their Content-Security-Policy forbids loading from
+other sites, and scripts and styles within a page.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Pages:
         return await self._page(made)
 
     async def host(self, _request: Request, host: str) -> Response:
-        """Return the page of a host, of a receiver or of the fleet as a whole."""
+        """Return the page about a host, a receiver or the fleet as a whole."""
 
         async def made(rendering: Rendering) -> bytes:
             document = await self._documents.explanation(host, is_with_incidents=True)
@@ -69,7 +69,7 @@ class Pages:
         return await self._page(made)
 
     async def silences(self, _request: Request, _part: str) -> Response:
-        """Return the page of the active silences."""
+        """Return the page with the active silences."""
         return await self._of_fleet(lambda rendering: rendering.silences)
 
     async def wall(self, _request: Request, _part: str) -> Response:
@@ -81,7 +81,7 @@ class Pages:
         return await self._of_fleet(lambda rendering: rendering.badge, _SVG)
 
     async def _of_fleet(self, renderer: Callable[[Rendering], Callable[..., bytes]], kind: str = HTML) -> Response:
-        """Return a page that shows the fleet without its list of hosts."""
+        """Return a page about the fleet without a list of hosts."""
 
         async def made(rendering: Rendering) -> bytes:
             return await wrap(renderer(rendering))(await self._documents.overview((), (), 0, 0))
@@ -116,7 +116,7 @@ class Pages:
 
         Args:
             error: The error.
-            depth: How many directories the path of the request has.
+            depth: The number of directories in the path of the request.
 
         """
         rendering = await wrap(_rendering)()
@@ -126,7 +126,7 @@ class Pages:
 
 
 async def page_files(documents: Documents) -> Mapping[str, bytes]:
-    """Return file name -> content: the pages as files for a web server, without those of single hosts."""
+    """Return file name -> content of the pages for a web server, without the pages about single hosts."""
     rendering = await wrap(_rendering)()
     document = await documents.overview((), (), rendering.view.FILE_HOSTS, 0)
     files: dict[str, bytes] = await wrap(rendering.files)(document)
@@ -134,17 +134,17 @@ async def page_files(documents: Documents) -> Mapping[str, bytes]:
 
 
 def _rendering() -> Rendering:
-    """Import and return the module that renders pages. A service without viewers does not need the memory for it."""
+    """Return the module that renders pages, imported now to save memory in a service without viewers."""
     from fleet_health.api.page import rendering  # noqa: PLC0415
 
     return rendering
 
 
 def _cacheable(request: Request, content: bytes, kind: str) -> Response:
-    """Return a response that a browser may cache, and validates by its tag."""
+    """Return a response that a browser may cache and validate by its tag."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Content-Security-Policy", "default-src 'none'"))
     known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-    if tag in known:  # a proxy that compresses makes the tag weak
+    if tag in known:  # a compressing proxy makes the tag weak
         return Response(HTTPStatus.NOT_MODIFIED, b"", kind, headers)
     return Response(HTTPStatus.OK, content, kind, headers)

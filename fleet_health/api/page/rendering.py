@@ -1,6 +1,6 @@
-"""Renders documents as HTML: Jinja with everything escaped, and the few filters that the templates share.
+"""Render documents as HTML, by Jinja with everything escaped, and the filters of the templates.
 
-It is imported in a thread for the first request for a page. A service without viewers does not need the memory for it.
+It is imported in a thread for the first page, to save memory in a service without viewers.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REFRESH_S = 60
-"""After how many seconds a browser without JavaScript reloads a page."""
+"""The number of seconds after which a browser without JavaScript reloads a page."""
 
 
 def _plain(text: str) -> str:
-    """Return a text with local times, and with characters escaped that could mislead a reader."""
+    """Return a text with local times, and with misleading characters escaped."""
     return localized(printable(text))
 
 
 def _prose(text: str) -> Markup:
     """Return a sentence as HTML, with the parts between backticks as code."""
     parts = _plain(text).split("`")
-    if len(parts) % 2 == 0:  # a backtick has no counterpart
+    if len(parts) % 2 == 0:  # a backtick is unpaired
         return escape(_plain(text))
     return Markup().join(
         Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
@@ -91,14 +91,14 @@ def overview(document: Mapping[str, Any], wanted: view.Filter, **more: Any) -> b
     Args:
         document: The document `status`, with `health`, `open` and `open_matching`.
         wanted: The filter of the list of hosts.
-        more: Variables of the template that differ for a file.
+        more: Variables of the template that have other values for a file.
 
     """
     return _page("overview.html", document, headline=view.headline(document), wanted=wanted, **more)
 
 
 def silences(document: Mapping[str, Any], **more: Any) -> bytes:
-    """Render the page of the silences from the document of the overview."""
+    """Render the page with the silences from the document of the overview."""
     return _page("silences.html", document, headline=view.headline(document), **more)
 
 
@@ -113,7 +113,7 @@ def badge(document: Mapping[str, Any]) -> bytes:
 
 
 def files(document: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return file name -> content: the pages of the whole fleet for a web server, without forms and links to hosts."""
+    """Return file name -> content of the pages for a web server, without forms and links to hosts."""
     more = {"place": view.IN_FILES, "is_file": True}
     return {
         "index.html": overview(document, view.Filter(), **more),
@@ -125,7 +125,7 @@ def files(document: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def host(document: Mapping[str, Any]) -> bytes:
-    """Render the page of a host from the document `explain` with `open` and `ended`."""
+    """Render the page about a host from the document `explain` with `open` and `ended`."""
     bars = view.bars(document)
     return _page(
         "host.html",

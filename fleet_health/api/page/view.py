@@ -1,4 +1,4 @@
-"""The texts and links of the pages, made from the documents. Pure; without HTML."""
+"""The texts and links of the pages, made from the documents, without HTML. Pure."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 PAGE = 250
-"""How many hosts are on a page."""
+"""The number of hosts on a page."""
 
 FILE_HOSTS = 1_000
-"""How many hosts are on the page that is written to a file: it has no further pages."""
+"""The number of hosts on the page that is written to a file, which has no further pages."""
 
 MEANINGS: dict[str, str] = {
     State.FIRING: "an alert was sent, and the incident is open",
@@ -52,24 +52,24 @@ TONES: dict[str, str] = {
     State.PENDING: "doubt",
     WELL: "good",
 }
-"""State -> its tone, which is a class of the style sheet; other states are `calm`."""
+"""State -> its tone, a class of the style sheet. Other states are `calm`."""
 
 MOODS_OF_HOSTS = {"bad": "firing", "doubt": "doubt", "good": "well", "calm": "starting"}
-"""Tone of a host -> the mood of its page, which selects the favicon."""
+"""Tone of a host -> the mood of its page, for the favicon."""
 
 LOUD = frozenset({State.FIRING, State.UNCONFIRMED, State.FLAPPING})
-"""The states of incidents that are shown in full; the others are folded."""
+"""The states of incidents that are shown in full. Other incidents are folded."""
 WALL = 9
-"""How many incidents are shown on a wall screen."""
+"""The largest number of incidents on a wall screen."""
 WHOLE = 12
-"""How many incidents are shown in full; further ones are folded."""
+"""The largest number of incidents that are shown in full. Further ones are folded."""
 
 _TIMELINE_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The paths of the pages, relative to the root; `icons` is the prefix of the icons' paths."""
+    """The paths of the pages, relative to the root. `icons` is the prefix of the paths of icons."""
 
     fleet: str
     silences: str
@@ -155,8 +155,8 @@ class Filter:
     """The filter of the list of hosts.
 
     Attributes:
-        hosts: Names and globs; none for all.
-        states: States; none for all.
+        hosts: Names and globs; empty for all hosts.
+        states: States; empty for all states.
         number: The number of the page, from 1 on.
 
     """
@@ -167,11 +167,11 @@ class Filter:
 
     @property
     def offset(self) -> int:
-        """How many hosts come before this page."""
+        """The number of hosts before this page."""
         return (self.number - 1) * PAGE
 
     def query(self, **changes: Any) -> str:
-        """Return the filter as the query of a URL, with some attributes changed; by default the first page."""
+        """Return the filter as the query of a URL, with some attributes changed. The page is the first by default."""
         wanted = replace(self, **{"number": 1, **changes})
         pairs = [("host", glob) for glob in wanted.hosts] + [("state", state) for state in wanted.states]
         pairs += [("page", str(wanted.number))] if wanted.number > 1 else []
@@ -179,13 +179,13 @@ class Filter:
 
     @property
     def is_any(self) -> bool:
-        """Whether the filter leaves out any hosts."""
+        """Whether the filter may leave out hosts."""
         return bool(self.hosts or self.states)
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A link to the hosts in one state; `state` is empty for all hosts."""
+    """A link to the hosts in one state, or to all hosts if `state` is empty."""
 
     state: str
     count: int
@@ -205,7 +205,7 @@ def chips(document: Mapping[str, Any], wanted: Filter) -> Iterator[Chip]:
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """The position of the page in the list of hosts, and the links to its neighbours; empty without one."""
+    """The position of the page in the list of hosts, and links to the adjacent pages; a link is empty without one."""
 
     first: int
     last: int
@@ -233,29 +233,29 @@ def host_href(host: str) -> str:
 
 
 def symptoms(host: Mapping[str, Any]) -> list[str]:
-    """Return the symptoms of a host; without incidents, those that cannot be ruled out, with a `?`."""
+    """Return the symptoms of a host; if it has no incident, those that cannot be ruled out, with a `?`."""
     return [one["symptom"] for one in host["incidents"]] or [f"{symptom}?" for symptom in host["hidden"]]
 
 
 def symptom_name(incident: Mapping[str, Any]) -> str:
-    """Return the symptom of an incident, with its receiver if it is about one of several."""
+    """Return the symptom of an incident, with the receiver if there are several."""
     return named(incident["symptom"], receiver_of(incident["host"]))
 
 
 def window(document: Mapping[str, Any]) -> str:
-    """Return the window in which responses are counted, in words; it may differ by host."""
+    """Return the window in which responses are counted, in words. It may differ by host."""
     windows = sorted({host["window_s"] for host in document["hosts"]})
     return " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1])))) if windows else ""
 
 
 def commands(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return purpose, command: the useful commands for a host, a receiver or the fleet."""
+    """Yield purpose and command for each useful command about a host, a receiver or the fleet."""
     subject = shlex.quote(document["host"])
     yield "show this page on the command line", f"fleet-health explain {subject}"
     if command := document["evidence"].get("command"):
         yield "show its lines in the journal", command
     silence = f"fleet-health silence {subject}"
-    if not is_host(document["host"]):  # a silence of it must name the symptom
+    if not is_host(document["host"]):  # such a silence must name the symptom
         for symptom in dict.fromkeys(one["symptom"] for one in document["open"]):
             yield f"acknowledge {symptom}", f"{silence} --symptom {symptom} --until-resolved --reason '…'"
         return
