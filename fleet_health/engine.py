@@ -146,14 +146,15 @@ def evaluate_at(
         for detector in detectors
         if detector.can_evaluate(circumstances.seen) and not (is_uncertain and detector.is_of_absence)
     ]
-    not_evaluated = tuple(detector.name for detector in detectors if detector not in evaluating)
+    others = [detector for detector in detectors if detector not in evaluating]
+    not_evaluated = tuple(detector.name for detector in others)
     if circumstances.latest_at is not None:
         evaluation = under_a_clock_behind(fleet, evaluating, now, circumstances.latest_at, incidents)
         return replace(evaluation, not_evaluated=not_evaluated)
     gone = evict(fleet, lookback_of(detectors), now) if forgets else {}
     fleet.lost |= gone.keys()
     return replace(
-        evaluate(fleet, evaluating, now, incidents),
+        evaluate(fleet, evaluating, now, incidents, () if is_uncertain else others),
         gone=gone,
         not_evaluated=not_evaluated,
         is_clock_stepped=circumstances.is_stepped,

@@ -81,7 +81,11 @@ class Evaluation:
 
 
 def evaluate(
-    fleet: Fleet, detectors: Iterable[Detector], now: Instant, incidents: Iterable[tuple[str, str]] = ()
+    fleet: Fleet,
+    detectors: Iterable[Detector],
+    now: Instant,
+    incidents: Iterable[tuple[str, str]] = (),
+    unable: Collection[Detector] = (),
 ) -> Evaluation:
     """Run every detector over the fleet at `now`. One that raises an error does not stop the others.
 
@@ -90,6 +94,8 @@ def evaluate(
         detectors: The detectors.
         now: The instant.
         incidents: The open incidents, each as host and symptom: the result says which of them have recovered.
+        unable: Detectors that cannot look for findings, because a source is not seen. The other source may show all the
+            same that their incidents have recovered.
 
     """
     fleet = fleet.standing_still()
@@ -107,10 +113,10 @@ def evaluate(
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
         open_hosts.setdefault(symptom, []).append(host)
-    for detector in detectors:
-        symptom = detector.symptom
+    for detector in (*detectors, *unable):
+        symptom, is_able = detector.symptom, detector not in unable
         try:
-            found = list(detector.find(fleet, now))
+            found = list(detector.find(fleet, now)) if is_able else []
             found_hosts = {finding.host for finding in found}
             missing = [
                 host for host in open_hosts.get(symptom, ()) if host not in found_hosts and detector.is_about(host)
@@ -128,16 +134,17 @@ def evaluate(
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is part of the result
             failures.append(DetectorFailure(symptom, error))
         else:
-            findings += found
             over.update((host, symptom) for host in well)
             proofs |= {(host, symptom): proof_us for host, proof_us in needed.items()}
             signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
-            limits |= in_force
-            forgotten.update(nobodies)
-            undecided.update(waiting)
             if exchanged_at is not None:
                 unproved.update(((host, symptom), exchanged_at) for host in unseen)
-            evaluated.add(symptom)
+            if is_able:
+                findings += found
+                limits |= in_force
+                forgotten.update(nobodies)
+                undecided.update(waiting)
+                evaluated.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
     hosts = {host for host, _ in limits if is_host(host)}
     return Evaluation(

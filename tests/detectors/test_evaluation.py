@@ -141,6 +141,30 @@ def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet],
     assert sorted(host for host, _ in fleet.traffic.items()) == ["kept", "kept too"]
 
 
+@dataclass(frozen=True)
+class Recovers(Finds):
+    """A detector that sees each host recover, by a sign of `now`."""
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Return True."""
+        del fleet, host, now
+        return True
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return some instant."""
+        del fleet, host
+        return 7
+
+
+def test_a_detector_that_cannot_look_for_findings_still_sees_recoveries(now: Instant) -> None:
+    """It finds nothing, has evaluated nothing, and shows no limits; the source that is left may show a recovery."""
+    incidents = [("a", "x"), ("b", "y")]
+
+    evaluation = evaluate(Fleet(), [], now, incidents, [Recovers("x", ("c",)), Finds("y", ("c",))])
+
+    assert evaluation == Evaluation(now, (), over=frozenset({("a", "x")}), signs={("a", "x"): 7})
+
+
 def test_of_an_exchanged_source_only_what_was_seen_since_proves_an_end(now: Instant) -> None:
     """An earlier incident is unproved until each source that its detector needs shows something new."""
     fleet = Fleet()

@@ -205,6 +205,28 @@ def test_G9_uploads_without_rows(
     assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == found
 
 
+@pytest.mark.fault("G9", rig="service", says="a 2xx resolves `silent` while the index is not there")
+def test_G9_a_host_that_uploads_while_the_index_is_gone(site: Site, start_service: StartService) -> None:
+    """Nobody can be found silent then, but the journal shows that it is back."""
+    site.configure("alerts.resolved = true")
+    site.begin_journal()
+    site.sync_journal()
+    site.upload("a", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("a", "silent")], "the alert")
+        assert service.stop() == 0
+    site.index.rename(site.directory / "elsewhere")
+    with start_service(site) as service:
+        service.until(lambda: "not evaluated: silent" in service.notify.status, "the status")
+        site.answer("a", 201)
+        site.sync_journal()
+        service.until(lambda: len(site.alert_rows()) == 2, "the resolution")
+        status = service.notify.status
+
+    assert site.alert_rows()[1]["status"] == "resolved"
+    assert "not evaluated: silent" in status
+
+
 @pytest.mark.fault(
     "G9", rig="R3", says="rows that come now and are dated long ago are named, in alert, status and check"
 )
