@@ -60,11 +60,11 @@ def read_secret(name: str, key: str) -> str:
     try:
         octets = _content(path)
     except FileNotFoundError:
-        raise SecretError(f"{place}: there is no such file; {_how_to_provide(name)}") from None
+        raise SecretError(f"{place}: there is no such file; {how_to_provide(name)}") from None
     except PermissionError:
         raise SecretError(
             f"{place}: permission denied for user {os.geteuid()}; pass it as a credential instead: "
-            f"{_how_to_provide(path.name)}"
+            f"{how_to_provide(path.name)}"
         ) from None
     except OSError as error:
         raise SecretError(f"{place}: {error.strerror}") from None
@@ -92,7 +92,8 @@ def _content(path: Path) -> bytes | None:
         os.close(descriptor)
 
 
-def _how_to_provide(name: str) -> str:
+def how_to_provide(name: str) -> str:
+    """Return what to do so that a secret can be read, in a clause."""
     if name.startswith("/"):
         return "write the secret into it, on one line"
     path = f"/etc/fleet-health/secrets/{name}"

@@ -114,6 +114,11 @@ class _Found:
         from fleet_health.cli.setup.service_view import obstacle, write_obstacle  # noqa: PLC0415 - only for this
         from fleet_health.files.outputs import outputs  # noqa: PLC0415 - likewise
 
+        if settings.destinations:
+            from fleet_health.cli.setup.notify_view import notify_obstacles  # noqa: PLC0415 - likewise
+
+            self.problems += notify_obstacles(settings)
+
         for path in (one.index.path for one in settings.receivers):
             if path.exists() and (reason := obstacle(path)):
                 self.problems.append(f"{path}: {reason}")

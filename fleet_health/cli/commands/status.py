@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
@@ -13,6 +12,7 @@ from fleet_health.api.states import STATES
 from fleet_health.cli.asking import EXIT_NOT_ALLOWED, forbidden, is_forbidden, with_allowed_service
 from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
+from fleet_health.cli.notify_standing import notify_problems
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import height, paint_for, show, width, wrapped
@@ -42,13 +42,14 @@ def add_parser(subparsers: Subparsers) -> None:
         " quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer found, and not yet"
         " seen to be over) or unknown (too little is seen to rule a symptom out), - inhibited (its cause is notified"
         " instead), z silenced or muted, ~ flapping, . pending, x lost.",
-        epilog="Exit status: 0 when all is well; 1 when an incident is firing, flapping or unconfirmed, or the service"
-        " has a problem of its own, which is shown first; 2 for a wrong request; 3 when the service is blind, has not"
-        " evaluated yet, cannot rule out a symptom because the journal has gaps, or does not find the unit or index"
-        " that the configuration names; 4 when it is not running; 5 when this user may not ask it. Hosts that are not"
-        " shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an incident is unconfirmed or flapping, a"
-        " symptom cannot be ruled out, or the service has a problem; 2 (CRITICAL) when an incident is firing, or the"
-        " service does not answer; 3 (UNKNOWN) when it is blind, has not evaluated yet, or cannot be asked.",
+        epilog="Exit status: 0 when all is well; 1 when an incident is firing, flapping or unconfirmed, the service has"
+        " a problem of its own, or a destination gets nothing, which is shown first; 2 for a wrong request; 3 when the"
+        " service is blind, has not evaluated yet, cannot rule out a symptom because the journal has gaps, or does not"
+        " find the unit or index that the configuration names; 4 when it is not running; 5 when this user may not ask"
+        " it. Hosts that are not shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an incident is"
+        " unconfirmed or flapping, a symptom cannot be ruled out, the service has a problem, or a destination gets"
+        " nothing; 2 (CRITICAL) when an incident is firing, or the service does not answer; 3 (UNKNOWN) when it is"
+        " blind, has not evaluated yet, or cannot be asked.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -77,8 +78,15 @@ def run(options: argparse.Namespace) -> int:
         request["limit"] = [str(options.limit)]
     if options.nagios:
         return _nagios(options)
-    show_it = _watch if options.watch else partial(_show, options=options)
-    return with_allowed_service(options, lambda path: show_it(path, request))
+    show_it = _watch if options.watch else _show
+    return with_allowed_service(options, lambda path: show_it(path, request, options))
+
+
+def _asked(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the status document of the service, with the problems of `fleet-health notify` among its own."""
+    document = ask(path, target("status", query=request))
+    document["problems"] += notify_problems(config_path(options))
+    return document
 
 
 def _nagios(options: argparse.Namespace) -> int:
@@ -92,7 +100,7 @@ def _nagios(options: argparse.Namespace) -> int:
         return level
     try:
         path = load_location(config_path(options), "control.path")
-        document = ask(path, target("status", query={"limit": ["10"]}))
+        document = _asked(path, {"limit": ["10"]}, options)
     except NoAnswerError as error:
         if is_forbidden(error):
             text = forbidden(path)
@@ -108,7 +116,7 @@ def _nagios(options: argparse.Namespace) -> int:
 
 
 def _show(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Namespace) -> int:
-    document = ask(path, target("status", query=request))
+    document = _asked(path, request, options)
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:
@@ -135,7 +143,7 @@ def exit_status(document: Mapping[str, Any]) -> int:
     return 0 if is_well else _EXIT_FIRING
 
 
-def _watch(path: Path, request: Mapping[str, Sequence[str]]) -> int:
+def _watch(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Namespace) -> int:
     """Show it again and again, as much as there is room for; return the exit status of the last time."""
     from fleet_health.cli.render.keyboard import listening  # noqa: PLC0415 - only for this
 
@@ -145,7 +153,7 @@ def _watch(path: Path, request: Mapping[str, Sequence[str]]) -> int:
             while True:
                 room = height() - 1 if sys.stdout.isatty() else None
                 try:
-                    document = ask(path, target("status", query=request if room is None else _at_most(room, request)))
+                    document = _asked(path, request if room is None else _at_most(room, request), options)
                 except NoAnswerError as error:  # it may come back
                     lines = list(wrapped(forbidden(path) if is_forbidden(error) else str(error), width(), "  "))
                     status = EXIT_NOT_ALLOWED if is_forbidden(error) else EXIT_NOT_RUNNING

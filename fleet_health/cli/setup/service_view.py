@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fleet_health.files.outputs import unwritable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fleet_health.files.outputs import Output
 
@@ -51,7 +51,11 @@ def obstacle(path: Path) -> str:
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         return True
 
-    return "" if _succeeds_as(user, is_read) else f"the user {SERVICE_USER} may not read it; {_closed_part(path)}"
+    return (
+        ""
+        if succeeds_as(user, _groups_of_unit(), is_read)
+        else f"the user {SERVICE_USER} may not read it; {_closed_part(path)}"
+    )
 
 
 def write_obstacle(output: Output) -> str:
@@ -70,7 +74,7 @@ def write_obstacle(output: Output) -> str:
         user = pwd.getpwnam(SERVICE_USER)
     except KeyError:
         return ""
-    is_in_the_way = not _succeeds_as(user, lambda: not unwritable(output))
+    is_in_the_way = not succeeds_as(user, _groups_of_unit(), lambda: not unwritable(output))
     return unwritable(output) or (f"{place}: the user {SERVICE_USER} may not write there" if is_in_the_way else "")
 
 
@@ -82,9 +86,8 @@ def _writable_in_unit() -> list[Path]:
     return [Path(one.lstrip("-+")) for one in shown.get("ReadWritePaths", "").split()]
 
 
-def _succeeds_as(user: pwd.struct_passwd, attempt: Callable[[], bool]) -> bool:
-    """Try something in a child that has become a user, with the groups that the unit has beside."""
-    groups = _groups_of_unit()
+def succeeds_as(user: pwd.struct_passwd, groups: Sequence[int], attempt: Callable[[], bool]) -> bool:
+    """Try something in a child that has become a user, with more groups beside that user's."""
     child = os.fork()
     if child == 0:
         with suppress(OSError):

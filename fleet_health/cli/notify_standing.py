@@ -1,0 +1,37 @@
+"""Finds out whether the destinations that a configuration names get anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.cli.asking import is_forbidden
+from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
+from fleet_health.config.document import read_document
+from fleet_health.config.locations import load_location
+from fleet_health.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PATIENCE_S = 2.0
+_MORE = "`fleet-health notify status` shows more"
+
+
+def notify_problems(config: Path | None) -> list[str]:
+    """Return a sentence for each destination that gets nothing; none if there is none, or this user may not ask."""
+    try:
+        configured = read_document(config).get("destinations") if config is not None else None
+        if not configured:
+            return []
+        document = ask(load_location(config, "notify.control"), target("destinations"), patience_s=_PATIENCE_S)
+    except NoAnswerError as error:
+        if is_forbidden(error):
+            return []
+        return [f"fleet-health-notify does not answer, so nothing is sent to the destinations; {_MORE}"]
+    except (ConfigError, RefusedError):  # they are reported elsewhere
+        return []
+    return [
+        f"destination {one['name']} is {one['state']}: {one['last_error'] or 'no error is known'}; {_MORE}"
+        for one in document["destinations"]
+        if one["state"] in {"failing", "disabled"}
+    ]
