@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.model.cadence import Cadence
@@ -482,7 +483,7 @@ class Fleet:
         view = self.of(receiver_of(subject))
         return {
             "index": view.uploads.newest_at(),
-            "journal": _newest(*(window.accepted_at for _, window in view.traffic.items())),
+            "journal": reduce(_newest, (window.accepted_at for _, window in view.traffic.items()), None),
         }
 
     def missing(self, source: str, since: Instant, until: Instant) -> int | None:
@@ -509,5 +510,7 @@ class Fleet:
         yield from (host for host in self.uploaders() if traffic.window(host) is None)
 
 
-def _newest(*instants: Instant | None) -> Instant | None:
-    return max((at for at in instants if at is not None), default=None)
+def _newest(one: Instant | None, other: Instant | None) -> Instant | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return one if one > other else other  # noqa: FURB136 - max() takes twice as long, and this is asked of every host
