@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
+from aiofiles.os import wrap
 
 from fleet_health.errors import SinkUnavailable
 from fleet_health.files.hanging_calls import LIMIT_S, call_at
 from fleet_health.model.backoff import Backoff
+from fleet_health.service.footprint import give_back_memory
 from fleet_health.service.publication import Publication
 
 if TYPE_CHECKING:
@@ -128,6 +130,7 @@ class Delivery:
                 await self._save()
             self.publication.publish()
             self._send_on()
+            await wrap(give_back_memory)()  # what the evaluation, and the catch-up before the first, took for a while
             self._pulse.rest()
             if not self._work.is_set():
                 self._settled.set()

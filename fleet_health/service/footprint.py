@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import time
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SELF = Path("/proc/self")
+
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +41,9 @@ def footprint() -> Footprint:
         resident = int((_SELF / "statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         descriptors = sum(1 for _ in (_SELF / "fd").iterdir())
     return Footprint(time.process_time(), resident, descriptors, None if limit == resource.RLIM_INFINITY else limit)
+
+
+def give_back_memory() -> None:
+    """Give free memory back to the kernel, where the C library would keep it. May take some milliseconds."""
+    if _trim is not None:
+        _trim(0)

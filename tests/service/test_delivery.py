@@ -87,6 +87,19 @@ async def test_alerts_are_written_and_sent(rig: Rig) -> None:
     assert (rig.written(), rig.sent(), rig.delivery.problem) == (2, 2, "")
 
 
+async def test_free_memory_is_given_back(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an evaluation has been delivered, also one without alerts."""
+    given: list[int] = []
+    monkeypatch.setattr("fleet_health.service.delivery.give_back_memory", lambda: given.append(rig.sent()))
+    rig.alerts.parent.mkdir()
+    async with delivering(rig.delivery):
+        for alerts in ([alert("a"), alert("b")], []):
+            rig.delivery.deliver(alerts)
+            await rig.delivery.settle()
+
+    assert given == [2, 0]
+
+
 async def test_an_alert_that_the_log_holds_is_not_sent_again(rig: Rig) -> None:
     """An alert of this hour is neither written nor sent again, even if another process wrote it."""
     rig.alerts.parent.mkdir()
