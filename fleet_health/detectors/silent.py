@@ -47,9 +47,9 @@ TRIES = "it tries, and is refused"
 _REFUSED = 400
 # A host of a learned rhythm was refused up to six and a half hours before it is silent, and the alert must name that.
 _REFUSALS_US = 8 * HOUR_US
-# A host of a learned rhythm is well when it keeps to it for some limits, and uploads as much as usual meanwhile: of one
-# that gets through now and then each upload would end its silence. But nobody waits for a day because of a host that
-# uploads once a day, and one that uploads less from now on for good is well after a day.
+# A host of a learned rhythm is well when it keeps to it for some limits, and meanwhile uploads as much as usual and has
+# its uploads accepted: of one that gets through now and then each upload would end its silence. But nobody waits for a
+# day because of a host that uploads once a day, and one that uploads less from now on for good is well after two days.
 _PROOF_LIMITS, _PROOF_MOST_US, _PROOF_LONGEST_US = 6, 3 * HOUR_US, 48 * HOUR_US
 _AS_USUAL = 0.9
 
@@ -104,12 +104,17 @@ class SilentLimits:
         return self.after_us if learned is None else learned.limit_us
 
     def in_words(self, fleet: Fleet, host: str) -> str:
-        """Return the limit of a host in words, and its origin if it is not `after`."""
+        """Return the limit of a host in words, its origin if it is not `after`, and since when it counts if anew."""
         limit = describe(self.of(fleet, host))
         if self.expected is not None:
             return f"{limit}, expected {self.expected.text}"
-        learned = self.learned(fleet, host)
-        return limit if learned is None else f"{limit}, {learned.in_words()}"
+        learned, last_at = self.learned(fleet, host), fleet.accepted_at(host)
+        if learned is None:
+            return limit
+        text = f"{limit}, {learned.in_words()}"
+        if last_at is not None and (counted_from := fleet.limit_counted_from(host, last_at)) != last_at:
+            text += f", counted from {isoformat(counted_from)}: it was due before that, while no host could upload"
+        return text
 
     def is_exceeded(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> bool:
         """Return whether a host has been absent for longer than its limit.
@@ -330,11 +335,11 @@ class Silent(Rule):
         learned = self._limits.of(host).learned(fleet, host)
         if learned is None:
             return 0
-        limits_us = _PROOF_LIMITS * learned.limit_us
-        proof_us, refusals_us = min(limits_us, _PROOF_MOST_US), min(limits_us, _REFUSALS_US)
-        is_as_usual = fleet.share_of_usual(host, proof_us) >= _AS_USUAL
-        is_taken = _accepted_share(fleet, host, now - refusals_us, now) >= _AS_USUAL
-        return proof_us if is_as_usual and is_taken else _PROOF_LONGEST_US
+        proof_us = _PROOF_LIMITS * learned.limit_us
+        compared_us = min(proof_us, _REFUSALS_US)
+        is_as_usual = fleet.share_of_usual(host, compared_us) >= _AS_USUAL
+        is_taken = _accepted_share(fleet, host, now - compared_us, now) >= _AS_USUAL
+        return min(proof_us, _PROOF_MOST_US) if is_as_usual and is_taken else _PROOF_LONGEST_US
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload in either source."""

@@ -5,7 +5,7 @@ The limit for a host that is silent since its newest upload:
 * It is the floor if the host uploads *steadily* at this hour: on nearly all days on which it uploaded in this hour of
   the day, and in nearly all weeks in this hour of the week, no interval longer than the floor began in it; nor did one
   lately in another hour of which the same is true, for then the host may have changed its rhythm.
-* Else it is the longest *usual* interval and half as much again, at most six hours more, and half an hour. Usual is an
+* Else it is the longest *usual* interval and half as much again, at most six hours more, and 37.5 minutes. Usual is an
   interval of which there is another one nearly as long that began three days earlier or later: a fault that happens
   once teaches nothing, nor does one that comes and goes. Of a host that is known for less than two weeks every interval
   is usual.
@@ -39,7 +39,9 @@ ENOUGH_US = _ENOUGH * BIN_US
 _TRUSTED = 2 * WEEK
 """For so long a host must be known before one interval alone is taken for a fault."""
 _NEARLY_AS_LONG = 0.7
-_LONGER, _MOST_LONGER, _SLACK = 0.5, 6 * BINS_AN_HOUR, 4
+_LONGER, _MOST_LONGER, _SLACK = 0.5, 6 * BINS_AN_HOUR, 4 + 1
+"""By how much a limit is longer than the longest usual interval: the slack is half an hour, and the bin by which an
+interval may be longer than it is counted. So a host of every hour may lose one upload."""
 _DAYS, _CLEAN_DAYS, _CLEAN_WEEKS = 2, 0.9, 0.75
 """On how many days a host must have uploaded in an hour, and the share of days and of weeks in which it was steady."""
 _RECENT_HOURS = 24

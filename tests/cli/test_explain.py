@@ -262,7 +262,7 @@ def test_a_learned_limit_is_explained_and_outlives_a_restart(
         service.until_evaluated_anew()
         second = explain("hourly", "--json").documents[0]
 
-    words = "2 h, learned from 479 intervals: the longest usual one and half as much again (1 h)"
+    words = "2 h 7 min, learned from 479 intervals: the longest usual one and half as much again (1 h)"
     assert words in " ".join(first.stdout.split())
     assert "up to 1h00m" in first.stdout
     assert second["silent_limit"]["words"] == words

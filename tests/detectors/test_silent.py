@@ -19,10 +19,10 @@ from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.engine import Engine
 from fleet_health.model.cadence import Cadence
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
 from fleet_health.model.observation import Upload
 from fleet_health.model.pauses import Pause
-from fleet_health.model.rhythm import KEPT_US
+from fleet_health.model.rhythm import BIN_US, KEPT_US
 from fleet_health.model.uploads import Uploads
 
 if TYPE_CHECKING:
@@ -202,6 +202,10 @@ LEARNED = SilentLimits(
 )
 
 
+HOURLY_US = 2 * HOUR_US + BIN_US
+"""The limit of a host of every hour."""
+
+
 def learning(fleet: Fleet, now: Instant, age: int, step_us: int = HOUR_US) -> Fleet:
     """Let a fleet know of a host that uploaded at a distance for two weeks, and last some time ago."""
     fleet.cadence = Cadence(10)
@@ -214,10 +218,10 @@ def learning(fleet: Fleet, now: Instant, age: int, step_us: int = HOUR_US) -> Fl
     ("age", "step_us", "are_met"),
     [
         pytest.param(AFTER_US + 1, HOUR_US, [False, True], id="longer than the shortest limit"),
-        pytest.param(2 * HOUR_US, HOUR_US, [False, True], id="exactly its own limit"),
-        pytest.param(2 * HOUR_US + 1, HOUR_US, [True, True], id="longer than its own limit"),
-        pytest.param(LOOKBACK_US + 90 * MINUTE_US, HOUR_US, [True, True], id="at the end of the lookback"),
-        pytest.param(LOOKBACK_US + 90 * MINUTE_US + 1, HOUR_US, [True, False], id="beyond it"),
+        pytest.param(HOURLY_US, HOUR_US, [False, True], id="exactly its own limit"),
+        pytest.param(HOURLY_US + 1, HOUR_US, [True, True], id="longer than its own limit"),
+        pytest.param(LOOKBACK_US + HOURLY_US - AFTER_US, HOUR_US, [True, True], id="at the end of the lookback"),
+        pytest.param(LOOKBACK_US + HOURLY_US - AFTER_US + 1, HOUR_US, [True, False], id="beyond it"),
         pytest.param(AFTER_US + 1, 5 * MINUTE_US, [True, True], id="a steady host has the shortest limit"),
         pytest.param(30 * HOUR_US, 24 * HOUR_US, [False, True], id="a host of every day is watched for longer"),
     ],
@@ -275,6 +279,9 @@ def test_a_stop_of_the_receiver_took_the_upload_that_was_due(
 
     assert [one.host for one in detector.find(fleet, now)] == ["pi-1"] * is_found
     assert detector.is_over(fleet, "pi-1", now) != is_found
+    started_at = (now - started_ago * HOUR_US) // BIN_US * BIN_US
+    is_anew = f"counted from {isoformat(started_at)}" in detector.conditions(fleet, "pi-1", now)[0].limit
+    assert is_anew == (stopped_ago != 20)
 
 
 @pytest.mark.parametrize(
@@ -295,6 +302,18 @@ def test_a_host_must_keep_to_its_rhythm_to_be_well(
 
     assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1", now) == expected_us
     assert Silent(HostLimits(LIMITS)).proof_us(fleet, "pi-1", now) == 0
+
+
+def test_a_host_that_uploads_rarely_is_compared_over_more_hours(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """A host of every hour over eight: three uploads in a row do not show that it is back to its rhythm."""
+    fleet = learning(fleet_of(uploads=[("pi-1", 1)]), now, 6 * HOUR_US)
+    assert fleet.cadence is not None
+    proofs = []
+    for ages in ((0, 1, 2), (3, 4, 5)):
+        fleet.cadence.record(Upload("pi-1", now - age * HOUR_US) for age in ages)
+        proofs.append(Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1", now))
+
+    assert proofs == [48 * HOUR_US, 3 * HOUR_US]
 
 
 @pytest.mark.parametrize(

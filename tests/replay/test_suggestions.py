@@ -28,7 +28,9 @@ LIMITS = SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""))
     ("ages", "expected"),
     [
         pytest.param(range(0, 20 * DAY_US, 5 * MINUTE_US), [], id="a steady host needs none"),
-        pytest.param(range(0, 20 * DAY_US, HOUR_US), [("after", "2h")], id="a host of every hour needs a longer one"),
+        pytest.param(
+            range(0, 20 * DAY_US, HOUR_US), [("after", "2h15m")], id="a host of every hour needs a longer one"
+        ),
         pytest.param(range(0, 20 * DAY_US, 8 * HOUR_US), [("after", "13h")], id="a long one is in whole hours"),
         pytest.param(
             range(0, 20 * DAY_US, DAY_US),
@@ -43,7 +45,7 @@ LIMITS = SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""))
             [("cadence", "learned")],
             id="a long one would hide the faults of the day",
         ),
-        pytest.param([0, 5 * HOUR_US], [("after", "8h")], id="of a new host whatever is known"),
+        pytest.param([0, 5 * HOUR_US], [("after", "9h")], id="of a new host whatever is known"),
         pytest.param(
             [*range(0, 10 * DAY_US, 5 * MINUTE_US), *range(10 * DAY_US + 9 * HOUR_US, 20 * DAY_US, 5 * MINUTE_US)],
             [],

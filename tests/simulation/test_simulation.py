@@ -44,7 +44,7 @@ def test_hosts_of_every_rhythm_are_not_alerted_without_a_cause_where_limits_are_
 
     assert len(world.causes) == 7
     assert (result.precision, result.recall, result.false_ends) == (1.0, 1.0, 0)
-    assert result.median_delay_ticks <= 11
+    assert result.median_delay_ticks <= 12
 
 
 def test_a_world_is_made_from_its_seed() -> None:
