@@ -1,4 +1,4 @@
-"""What commands that ask the service share: whether it runs, and whether the user may ask it."""
+"""Shared by commands that ask the service: handle a service that does not run or that the user may not ask."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EXIT_NOT_ALLOWED = 5
-"""The exit status if the service may be running, and may not be asked by this user."""
+"""The exit status if this user may not ask the service, whether or not it is running."""
 
 
 def with_allowed_service(options: argparse.Namespace, work: Callable[[Path], int]) -> int:
-    """Do something with the socket of the service, as `with_service`; return the exit status."""
+    """Call `work` with the path of the control socket, as `with_service` does, and return the exit status."""
 
     def careful(path: Path) -> int:
         try:
@@ -34,12 +34,12 @@ def with_allowed_service(options: argparse.Namespace, work: Callable[[Path], int
 
 
 def is_forbidden(error: NoAnswerError) -> bool:
-    """Return whether there was no response because this user may not ask."""
+    """Return whether there is no response because this user may not ask the service."""
     return isinstance(error.__cause__, PermissionError)
 
 
 def forbidden(path: Path) -> str:
-    """Return that this user may not ask, and what to do."""
+    """Return the message that this user may not ask the service, with a remedy."""
     import grp  # noqa: PLC0415 - only for this
     import pwd  # noqa: PLC0415 - likewise
 

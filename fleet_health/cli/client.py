@@ -1,7 +1,7 @@
-"""Asking the running service, by its socket.
+"""Ask the running service, through its control socket.
 
-It speaks HTTP/1.0 to a service that we know: an answer ends where the connection ends. h11 or http.client would take as
-much processor time to import as all the rest of a short command.
+It uses HTTP/1.0, where a response ends with the connection, because importing h11 or http.client would take as much
+processor time as all the rest of a short command.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 EXIT_NOT_RUNNING = 4
-"""The exit status if there is no service that answers."""
+"""The exit status if no service responds."""
 
 _PATIENCE = 15.0
 _CHUNK = 1 << 20
 _ERRORS, _FAILED, _NOT_NOW = 400, 500, 503
-# The service sends something at least every 15 s where it has no end.
+# In a stream, the service sends data at least every 15 s.
 _LONGEST_QUIET = 60.0
 _LOOK_EVERY = 0.5
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]").match
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
-_SOMEBODY_ELSE = "what answers there is not fleet-health; see `[control] path` in its configuration"
+_SOMEBODY_ELSE = "the process that responds there is not fleet-health; check `[control] path` in its configuration"
 
 
 class NoAnswerError(FleetHealthError):
-    """The service does not respond; `str()` says why, and what to do."""
+    """The service does not respond. `str()` is a message with the reason and a remedy."""
 
 
 class ForbiddenError(NoAnswerError):
-    """The user may not ask the service."""
+    """This user may not ask the service."""
 
 
 class RefusedError(FleetHealthError):
-    """The service answers, but not what was asked for; `str()` is its word.
+    """The service responded with an error. `str()` is its message.
 
     Attributes:
-        is_wrong: Whether the request was wrong; else the service could not do it.
+        is_wrong: Whether the request was wrong; False if the service could not fulfil it.
 
     """
 
@@ -65,7 +65,7 @@ class RefusedError(FleetHealthError):
 
 
 def target(*parts: str, query: Mapping[str, Sequence[str]] | None = None) -> str:
-    """Return the target of a request: the parts of a path below `/v1`, and the values of each parameter."""
+    """Return the target of a request, from the parts of its path below `/v1` and the values of each parameter."""
     path = "/".join(["/v1", *(quote(part, safe="*@") for part in parts)])
     parameters = "&".join(
         f"{name}={quote(value, safe='*@')}" for name, values in (query or {}).items() for value in values
@@ -81,11 +81,11 @@ def ask(
     *,
     patience_s: float = _PATIENCE,
 ) -> dict[str, Any]:
-    """Send a request to the service at a path; return the document of its response.
+    """Send a request to the service at a path, and return the document in its response.
 
     Raises:
-        NoAnswerError: There is none, or it may not be asked, or it stands still.
-        RefusedError: It cannot answer this.
+        NoAnswerError: There is no service, it hangs, or this user may not ask it.
+        RefusedError: The response is an error.
 
     """
     with connected(path, patience_s=patience_s) as connection:
@@ -116,20 +116,20 @@ def _document_of(answer: bytes, path: Path) -> dict[str, Any]:
 
 
 def send(connection: socket.socket, target: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> None:
-    """Send a request, the only one of its connection."""
+    """Send the only request of a connection."""
     content = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
-    # It may refuse the request before it has read all of it, and answer why.
+    # The service may refuse the request before it has read all of it.
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(head.encode("ascii") + content)
 
 
 @contextmanager
 def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.socket]:
-    """Connect to the service that listens at a path, for as long as the context lasts.
+    """Connect to the service that listens at a path, during the context.
 
     Raises:
-        NoAnswerError: There is none, or it may not be asked, or it stands still; also within the context.
+        NoAnswerError: There is no service, it hangs, or this user may not ask it; also within the context.
 
     """
     try:
@@ -146,7 +146,7 @@ def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.s
             f"{path}: {error.strerror}; run this as root, or as a member of the group of the service"
         ) from error
     except TimeoutError as error:
-        raise NoAnswerError(f"{path}: no answer within {patience_s:g} s; the service hangs") from error
+        raise NoAnswerError(f"{path}: no response within {patience_s:g} s; the service hangs") from error
     except OSError as error:
         raise NoAnswerError(f"{path}: {error.strerror or error}") from error
 
@@ -154,16 +154,16 @@ def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.s
 def lines_of(
     connection: socket.socket, path: Path, *, until: Callable[[], bool]
 ) -> tuple[dict[str, str], Iterator[bytes]]:
-    """Return the headers of an answer that has no end, and its lines as they come.
+    """Return the headers of a stream, and an iterator over its lines.
 
     Args:
-        connection: The connection, on which it was asked for.
-        path: Where the service listens.
-        until: Asked now and then; ends the lines.
+        connection: The connection on which the stream was requested.
+        path: The path at which the service listens.
+        until: Called from time to time; ends the lines when it returns True.
 
     Raises:
-        NoAnswerError: There is no such answer; also while there are lines, if nothing comes for too long.
-        RefusedError: The service refuses.
+        NoAnswerError: There is no valid response; also within the lines, if no data comes for too long.
+        RefusedError: The response is an error.
 
     """
     stream = _Stream(connection, until)
@@ -177,7 +177,7 @@ def lines_of(
 
 
 class _Stream:
-    """Reads what comes by a connection, piece by piece."""
+    """Reads from a connection, piece by piece."""
 
     def __init__(self, connection: socket.socket, until: Callable[[], bool]) -> None:
         connection.settimeout(_LOOK_EVERY)
@@ -186,7 +186,7 @@ class _Stream:
         self._at = time.monotonic()
 
     def until(self, end: bytes) -> bytes:
-        """Return what comes up to an end and with it; nothing if there is no more."""
+        """Return the bytes up to and including `end`; empty if there are no more."""
         while end not in self._read:
             try:
                 chunk = self._connection.recv(_CHUNK)
@@ -225,9 +225,9 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
 
 
 def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> int:
-    """Do something with the socket of the service that the options mean, and give the exit status.
+    """Call `work` with the path of the control socket that the options select, and return the exit status.
 
-    What goes wrong is said: a configuration that is not right, a request that is refused, a service that is not there.
+    An invalid configuration, an error response and a service that does not respond are reported on stderr.
     If the installed configuration is unreadable, the service goes on with the one before: it is looked for where it
     listens by default.
     """

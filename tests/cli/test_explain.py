@@ -70,7 +70,7 @@ def test_every_figure_stands_against_its_limit(
     assert "  it was notified in this UTC hour (" in shown
     assert re.search(r"^  notified next at \d{4}-\d\d-\d\d \d\d:00:00\+00:00, if it lasts$", shown, re.MULTILINE)
     assert shown.count('"PUT /v1/episodes/refused/') == 3
-    assert "\nMore: journalctl --unit=cis490-receiver.service --since=@" in shown
+    assert "\nMore lines: journalctl --unit=cis490-receiver.service --since=@" in shown
     assert (fatal_only["is_found"], fatal_only["incident"]["state"]) == (True, "firing")
     assert all(figure["is_met"] for figure in fatal_only["figures"])
     assert verdict(quiet, "silent")["figures"][0]["value"].startswith("45 min")

@@ -84,7 +84,7 @@ def test_again_and_removed(tmp_path: Path) -> None:
         ),
         (
             lambda patch: patch.setattr(install_units, "SYSTEM", Path("/nowhere")),
-            "this installation has no units to put in place",
+            "this installation contains no units to install",
         ),
     ],
     ids=["no program", "a Python that the unit hides", "installed otherwise", "the Debian package"],

@@ -45,7 +45,7 @@ def test_what_changes_is_said_and_then_done(
         applied = service.events("configuration reloaded")
         service.until(lambda: ("slow", "silent") in site.alerted(), "what was foreseen")
 
-    assert nothing.stdout == "no setting has changed\nnothing would fire or resolve right now\n"
+    assert nothing.stdout == "no setting has changed\nno incident would fire or resolve now\n"
     lines = foreseen.stdout.splitlines()
     assert lines[:3] == [
         "detectors.fatal-only.min_count: 10 -> 13",
@@ -135,10 +135,10 @@ def test_what_cannot_be_foreseen_is_named(
         site.configure('detectors.silent.lookback = "48h"\njournal.unit = "other"')
         shown = reload("--dry-run").stdout
 
-    assert [line for line in shown.splitlines() if line.startswith("not foreseen: ")] == [
-        "not foreseen: the index will be read further back",
-        "not foreseen: the journal will be read again, because its settings differ",
-        "not foreseen: hosts that are no longer ignored are not known yet",
+    assert [line for line in shown.splitlines() if line.startswith("not shown: ")] == [
+        "not shown: the index will be read further back",
+        "not shown: the journal will be read again, because its settings differ",
+        "not shown: hosts that are no longer ignored are not known yet",
     ]
 
 

@@ -62,8 +62,8 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
     [
         (["pi-*"], "--for, --until or --until-resolved and --reason missing"),
         (["pi-*", "--for", "2h"], "--reason missing"),
-        (["pi-*", "--for", "2h", "--reason", " "], "expected a text of up to 200 characters"),
-        (["pi-*", "--for", "2h", "--reason", "x" * 201], "expected a text of up to 200 characters, found 201"),
+        (["pi-*", "--for", "2h", "--reason", " "], "expected a text of at most 200 characters"),
+        (["pi-*", "--for", "2h", "--reason", "x" * 201], "expected a text of at most 200 characters, found 201"),
         (["pi-*", "--for", "soon", "--reason", "x"], "expected a duration with a unit"),
         (["pi-*", "--for", "59s", "--reason", "x"], 'expected a duration from "1m" to "30d", found \'59s\''),
         (["pi-*", "--for", "31d", "--reason", "x"], 'expected a duration from "1m" to "30d", found \'31d\''),
@@ -120,7 +120,7 @@ def test_what_is_in_the_way_is_said(site: Site, silence: Callable[..., Finished]
 
     assert done.status == 1
     assert done.stderr.endswith(
-        "; see that `[state] directory` is a directory, and its disk neither full nor read-only\n"
+        "; check that `[state] directory` is a directory, and that its disk is neither full nor read-only\n"
     )
 
 

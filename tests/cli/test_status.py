@@ -206,7 +206,7 @@ def test_somebody_else_at_the_socket_is_recognized(answer: bytes, site: Site, st
 
     assert done.result().status == 4
     assert done.result().stderr.endswith(
-        "what answers there is not fleet-health; see `[control] path` in its configuration\n"
+        "the process that responds there is not fleet-health; check `[control] path` in its configuration\n"
     )
 
 

@@ -37,7 +37,7 @@ def test_what_is_suggested_can_be_pasted_and_helps(site: Site, run_command: RunC
     (override,) = tomllib.loads(text.stdout)["overrides"]
     assert override["hosts"] == ["hourly"]
     assert "#   hourly: seen for 2 d 23 h, longest gap 1 h" in text.stdout
-    assert "# A night or a weekend shows only where at least 7 d were seen." in text.stdout
+    assert "# Nights and weekends show only after at least 7 d." in text.stdout
     (one,) = document["suggestions"]
     assert one["alerts_before"] > one["alerts_after"] == 0
     assert document["seen"] == [{"host": "hourly", "fit": "longer", "seen_s": 71 * 3600, "longest_gap_s": 3600}]
@@ -60,7 +60,7 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
     nobody = run_command("suggest", "other", "--config", site.config, *span)
 
     assert every.stdout.splitlines() == [
-        "# 1 host: known for less than 12 h, too little to suggest a limit",
+        "# 1 host: known for less than 12 h, which is too short to suggest a limit",
         "#   new: seen for 15 min, longest gap 7 min 30 s",
         "# 1 host: the limit fits what was seen so far",
         "#   half: seen for 12 h, longest gap 7 min 30 s",
@@ -69,7 +69,7 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
         "# 1 host: the limit is learned, or there is a schedule; nothing to suggest",
         "#   learned: seen for 1 h, longest gap 7 min 30 s",
         "# Gaps are measured in steps of 7 min 30 s.",
-        "# A night or a weekend shows only where at least 7 d were seen. Try again then.",
+        "# Nights and weekends show only after at least 7 d. Try again then.",
     ]
     assert "night" not in week.stdout
     assert (document["hosts"], document["too_new"], document["suggestions"]) == (4, 1, [])
@@ -79,7 +79,7 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
         "new": "too_new",
         "week": "fits",
     }
-    assert nobody.stdout == "# No such host has uploaded in the last four weeks.\n"
+    assert nobody.stdout == "# None of these hosts has uploaded in the last four weeks.\n"
     assert {one.status for one in (every, week, nobody)} == {0}
 
 

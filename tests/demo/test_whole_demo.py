@@ -174,7 +174,7 @@ def test_an_interruption_ends_all_of_it(number: signal.Signals, demo_ended: list
     _, stderr = one.finish()
 
     assert one.process.returncode == 128 + number
-    assert stderr == "fleet-health demo: interrupted; everything it started has ended\n"
+    assert stderr == "fleet-health demo: interrupted; all processes that it started have ended\n"
     assert one.running() == []
 
 

@@ -282,6 +282,6 @@ def test_a_process_without_a_control_socket_is_running(site: Site, processes: Ex
     for status, document in found:
         assert status == 4
         assert document["stderr"] == (
-            f"{path}: nobody listens here (No such file or directory), but the service is running;"
+            f"{path}: no process listens here (No such file or directory), but the service is running;"
             " `journalctl -u fleet-health-notify` shows why it has no control socket\n"
         )

@@ -1,4 +1,4 @@
-"""Decides which alerts of a check are due, and sends them, as the service would."""
+"""Decide which alerts of a check are due, and send them, as the service would."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def alert_log(settings: Settings) -> AlertLog:
 
 
 class Alerting:
-    """Decides about the findings of one evaluation, and sends what is due.
+    """Decides on the findings of one evaluation, and sends the alerts that are due.
 
     Attributes:
-        is_broken: Whether a part of it failed, which is logged.
+        is_broken: Whether a part of the check failed, which is logged.
 
     """
 
@@ -59,13 +59,14 @@ class Alerting:
         self.is_broken = False
 
     def notify(self, *, is_dry_run: bool) -> list[Line]:
-        """Send the alerts that the service would send now, unless it is a dry run; return each finding as decided."""
+        """Send the alerts that the service would send now, unless in a dry run. Return the findings with decisions."""
         now, engine = self._evaluation.at, self._engine
         silencing = Silencing(SilenceFile(self._settings.state_directory), self._settings.mute_windows)
         asyncio.run(silencing.refresh(now))
         self.is_broken |= bool(silencing.problem)
         found = {alert.dedup_key: alert for alert in self._alerts()}
-        # What only root can read has been read. From here on, files are read and written where others may put links.
+        # All files that only root can read were read. From here on, files are in directories where other users may put
+        # links.
         with self._failing(lambda reason: _log.error("root cannot be dropped", reason=reason)):
             become_owner_of(self._settings.alerts_path.parent)
         with self._failing(
@@ -90,7 +91,7 @@ class Alerting:
         return with_samples(with_evidence(alerts, self._fleet, receivers, lookback_us), receivers, lookback_us)
 
     def _send(self, due: Sequence[Alert]) -> Sequence[Alert | Notice]:
-        """Append alerts to the alert log, and send them to the journal; return those that were not in the log yet."""
+        """Append alerts to the alert log and send them to the journal. Return those that were not in the log yet."""
         sink = JournalSink()
         written: Sequence[Alert | Notice] = due
         _catch_up(self._log, sink, self._evaluation.at)
@@ -113,21 +114,22 @@ class Alerting:
 
 
 def _with_evidence_of(found: Alert | None, due: Alert) -> Alert:
-    """Return an alert that is due with the evidence of the same alert as it was found, if it was."""
+    """Return an alert that is due, with the evidence of the alert for the same finding, if there is one."""
     return due if found is None else replace(found, finding=due.finding, after=due.after)
 
 
 def _catch_up(log: AlertLog, sink: JournalSink, now: Instant) -> None:
-    """Send what a killed service or check has written to the alert log and not sent; a running service does so itself.
+    """Send alerts that a killed service or check wrote to the alert log but not to the journal.
 
-    What prevents it is reported by what comes next, or is no fault of this check.
+    A running service does this itself. Errors are ignored, because the next steps report them, or they are not caused
+    by this check.
     """
 
     def send_mark(mark: str) -> None:
         sink.mark(mark)
         _flush(sink)
 
-    # As of a past instant, nothing of the present is to be mended.
+    # A check as of a past instant does not repair the present.
     if abs(clock.now() - now) > HOUR_US:
         return
     try:

@@ -1,4 +1,4 @@
-"""Reads the fleet once, from the sources and from the state that a service has saved, as a starting service does."""
+"""Read the fleet once, from the sources and the saved state of a service, as a starting service does."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _log = structlog.get_logger("fleet_health.check")
 
 @dataclass(frozen=True, slots=True)
 class _Begins:
-    """From when on the uploads to a receiver matter.
+    """The instants from which on the uploads to a receiver matter.
 
     Attributes:
-        watched: Hosts that uploaded from then on are watched.
-        compared: From then on every row is compared with the journal.
-        learned: From then on every row counts for a host's rhythm, if that is learned.
+        watched: Hosts that uploaded since then are watched.
+        compared: Rows since then are compared with the journal.
+        learned: Rows since then count for the rhythm of their host, if rhythms are learned.
 
     """
 
@@ -57,29 +57,29 @@ class _Begins:
 
     @property
     def earliest(self) -> Instant:
-        """The earlier of the begins that concern a host's absence."""
+        """The earlier of the instants that concern the absence of hosts."""
         return min(self.watched, self.learned)
 
 
 class FleetReader:
-    """Fills a fleet with what the sources show at an instant.
+    """Fills a fleet from the sources, as of an instant.
 
     Attributes:
-        fleet: What was read so far.
-        newest: Kind of a source (`index`, `journal`) -> the time of its newest row or entry, of any receiver. One that
-            is later than the clock shows that the clock is behind.
-        unread: Path -> reason, for each rotated file of an index that could not be read to its end.
+        fleet: The fleet so far.
+        newest: Kind of source (`index`, `journal`) -> the date of the newest row or entry of all receivers. A date
+            ahead of the clock shows that the clock is behind.
+        unread: Path of a rotated file of an index that could not be read to its end -> the reason.
 
     """
 
     def __init__(self, settings: Settings, state: SavedState, now: Instant, *, is_live: bool) -> None:
-        """Begin with what the service's state shows.
+        """Start from the saved state of the service.
 
         Args:
-            settings: The receivers, and which hosts are watched.
-            state: What the service has saved.
+            settings: The settings, with the receivers and the watched hosts.
+            state: The saved state of the service.
             now: The instant of the evaluation.
-            is_live: Whether that is the present. If it is not, what a service knows now is not what it knew then.
+            is_live: Whether `now` is the present. If not, the saved state does not show what the service knew then.
 
         """
         self._settings, self._state, self._now, self._is_live = settings, state, now, is_live
@@ -102,11 +102,11 @@ class FleetReader:
 
     @property
     def _is_watched(self) -> bool:
-        """Whether a service has saved what it knew at the instant."""
+        """Whether the saved state is of the instant of the evaluation."""
         return self._is_live and self._state.incidents.at is not None
 
     def _restore(self) -> None:
-        """Record which hosts had uploaded, and when none could."""
+        """Record the known uploads, and the stretches of time in which no host could upload."""
         fleet, state, now = self.fleet, self._state, self._now
         fleet.skips, fleet.shutdowns = tuple(state.skips), tuple(state.shutdowns)
         for receiver in self._settings.receivers:
@@ -120,7 +120,7 @@ class FleetReader:
             fleet.shut_down(state.incidents.at, clock.booted_at(now))
 
     def _restore_rhythms(self) -> Instant:
-        """Let the fleet learn the rhythms of its hosts if any limit is learned; return until when they are known."""
+        """Prepare the rhythms if any limit is learned. Return the instant up to which they are known."""
         if not self._lookback.rhythm_us:
             return 0
         state = self._state if self._is_live else SavedState()
@@ -129,7 +129,7 @@ class FleetReader:
         return saved.until
 
     def _unit_states(self, receiver: ReceiverSettings) -> list[UnitState]:
-        """Look up systemd's messages on a receiver; none if its journal cannot be read, which is reported later."""
+        """Return systemd's messages about the unit of a receiver; none if its journal cannot be read."""
         try:
             return unit_states(receiver.journal, self._now - STATES_BACK_US, self._now)
         except SourceUnavailable:
@@ -139,7 +139,7 @@ class FleetReader:
         """Read the index of each receiver.
 
         Raises:
-            SourceUnavailable: An index is missing, or cannot be read.
+            SourceUnavailable: An index is missing or cannot be read.
 
         """
         for receiver in self._settings.receivers:
@@ -149,17 +149,17 @@ class FleetReader:
                 newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             self.newest[INDEX] = max(self.newest[INDEX], newest_at)
         if not self._is_watched:
-            # Before the index begins, any host may have uploaded.
+            # Uploads before the index begins are unknown.
             begins_at = self.fleet.since_begin("index", -NEVER)
             self.fleet.known_since = begins_at if begins_at <= self._now else -NEVER
 
     def _read_index(self, receiver: ReceiverSettings, dates: RowDates) -> None:
         fleet, begins = self.fleet, self._begins[receiver.name]
-        # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
+        # A row dated ahead of the present clock is an error, but a row after a past instant has not happened yet.
         until = self._now + FUTURE_LIMIT_US if self._is_live else self._now
 
         def take_in(uploads: Sequence[Upload]) -> None:
-            # A host that uploaded before that is not watched, and was not lost by any service either.
+            # Hosts that last uploaded before that are not watched, and no service lost them either.
             watched = [upload for upload in uploads if begins.watched <= upload.at <= until]
             fleet.record_uploads(receiver.name, watched)
             if fleet.cadence is not None:
@@ -179,16 +179,16 @@ class FleetReader:
         self.unread |= index.unread
 
     def read_journals(self) -> None:
-        """Read the journal of each receiver; one that cannot be read is reported, and is a gap in its coverage."""
+        """Read the journal of each receiver. If one cannot be read, report it and record a gap in its coverage."""
         for receiver in self._settings.receivers:
-            if not self._is_watched:  # or the state would show these
+            if not self._is_watched:  # the state would show these uploads
                 self._read_accepted(receiver)
             self._read_journal(receiver)
 
     def _read_accepted(self, receiver: ReceiverSettings) -> None:
-        """Record the uploads that the journal shows before the windows: a host may have no row."""
+        """Record the uploads in the journal before the windows, because a host may have no row in the index."""
         begins = self._begins[receiver.name]
-        with suppress(SourceUnavailable):  # that is reported when the windows are read
+        with suppress(SourceUnavailable):  # reading the windows reports this
             accepted: dict[str, list[Instant]] = {}
             for one in read_accepted(receiver.journal, begins.earliest, begins.compared):
                 accepted.setdefault(one.host, []).append(one.at)
@@ -212,7 +212,7 @@ class FleetReader:
             fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
             return
         fleet.skips = joined(fleet.skips, journal.skips)
-        # One check cannot know for how long there has been no entry of the unit.
+        # A single check cannot know how long there has been no entry of the unit.
         void_since = None if journal.coverage.void_since is None else now
         fleet.coverage += (replace(journal.coverage, source=source, void_since=void_since),)
         _report(journal.rejections, source)
@@ -220,12 +220,12 @@ class FleetReader:
 
 
 def _late_us(newest_at: Instant | None, path: Path) -> int:
-    """Return how long before it was written the newest row is dated, if that is too long; else 0."""
+    """Return how long before its write the newest row is dated, if that is too long; else 0."""
     try:
         found = path.stat()
     except OSError:
         return 0
-    # Just after a rotation it is empty, and the newest row stands in another file.
+    # Just after a rotation the file is empty, and the newest row is in another file.
     return late_us(newest_at, found.st_mtime_ns // 1000) if found.st_size else 0
 
 

@@ -1,4 +1,4 @@
-"""The commands: one module each, imported only when it is called. Each has `add_parser`, and its summary here."""
+"""The commands, one module each, which is imported only when the command is called and has `add_parser`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SUMMARIES = {
     "silence": "suppress the alerts of some hosts for a while",
     "config": "check a configuration, or show the settings in force",
     "patterns": "try the configuration's patterns on real lines",
-    "demo": "show it at work: a receiver, four hosts, and the service that reports three of them",
-    "install-units": "put the units in place, for a program that pipx or uv has installed",
+    "demo": "show fleet-health at work: a receiver, four hosts, and the service that reports three of them",
+    "install-units": "install the systemd units for a program that pipx or uv has installed",
     "completion": "print the completion script of a shell",
 }
-"""Command -> its line in the list of commands, which is shown without importing them."""
+"""Command -> its line in the list of commands, which is printed without importing them."""

@@ -1,4 +1,4 @@
-"""`fleet-health check`: the same evaluation once, by hand or from a timer."""
+"""`fleet-health check`: evaluate once, by hand or from a timer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 _EXIT_BROKEN = 1
-# Beside two ticks: a service whose state is older does not evaluate any more.
+# A service whose state is older than two ticks and this does not evaluate any more.
 _UNWATCHED_US = 300 * SECOND_US
 
 _log = structlog.get_logger("fleet_health.check")
@@ -63,10 +63,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help=SUMMARIES["check"],
         description="Evaluate the fleet once, as the service would next. Options take precedence over the configuration"
         " file. If root runs it, it switches to the owner of the alert log's directory before it writes there. Exit"
-        " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for a"
-        " bad configuration, an index that is missing or unreadable, or a disk or mount that does not respond."
-        " A clock that is behind the state file, the alert log, the journal or the index counts as a failure of a part;"
-        " then absence is not evaluated.",
+        " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for an"
+        " invalid configuration, an index that is missing or unreadable, or a disk or mount that does not respond."
+        " If the clock is behind the state file, the alert log, the journal or the index, absence is not evaluated, and"
+        " the exit status is 1.",
     )
     add_common_options(parser)
     add_config_file(parser)
@@ -140,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _behind(settings: Settings, state: SavedState, newest: Mapping[str, Instant], now: Instant) -> Contradiction | None:
-    """Return which record is dated ahead of the clock, as the service would; None if none is."""
+    """Return the record that is dated ahead of the clock, as the service would; None if there is none."""
     if clock.is_synchronized(now) or clock.is_confirmed(now, clock.confirmation_beside(settings.control_path)):
         return None
     with touching(settings.alerts_path):
@@ -149,7 +149,7 @@ def _behind(settings: Settings, state: SavedState, newest: Mapping[str, Instant]
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
-    """Return the settings that the options make: key -> (option, value as in TOML)."""
+    """Return the settings from the options: key -> (option, value as in TOML)."""
     given: list[tuple[str, str, Any]] = []
     for key, name in (
         ("index.path", "index_path"),
@@ -176,10 +176,10 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
 
 
 def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
-    """Return an engine that goes on from the state of the service, if there is one."""
+    """Return an engine that continues from the saved state of the service, if there is one."""
     rules = settings.rules()
-    # Only a service that evaluates knows since when an incident has stood. Without one each would open anew at every
-    # check, and never outlast its grace, nor the time that its host is given after a suppression.
+    # Only a running service knows how long an incident has been open. Without one, each incident would open again at
+    # every check, and never outlast its grace, or the time for its host to show a recovery.
     if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
         policy = replace(rules.policy, grace_us=lambda *_: 0, absence_us=lambda *_: 0)
         rules = replace(rules, policy=policy)
@@ -191,7 +191,7 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
 
 def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circumstances) -> Evaluation:
     if engine.incidents.at is None:
-        evict(fleet, engine.lookback, now)  # hosts that were lost by then were never watched
+        evict(fleet, engine.lookback, now)  # hosts that were lost by then are not watched
     fleet.lost = engine.incidents.once_uploaded
     fleet.protect(engine.incidents.anchored)
     evaluation = engine.evaluate(fleet, now, circumstances)

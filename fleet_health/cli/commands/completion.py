@@ -1,4 +1,4 @@
-"""`fleet-health completion`: what makes a shell complete the command line."""
+"""`fleet-health completion`: print the completion script of a shell."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "completion",
         help=SUMMARIES["completion"],
-        description="Print the script with which a shell completes this command line. bash reads it from its start"
-        " file, zsh from a file `_fleet-health` in a directory of `$fpath`. The installer puts both in place.",
-        epilog="Exit status: 0 when it was printed; 2 when a package that it needs is missing.",
+        description="Print the completion script of a shell. Load it in the startup file of bash, or save it for zsh as"
+        " `_fleet-health` in a directory of `$fpath`. The installer does both.",
+        epilog="Exit status: 0 when it was printed; 2 when a required package is missing.",
     )
     parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it; return the exit status."""
+    """Print the script, and return the exit status."""
     if importlib.util.find_spec("shtab") is None:
         sys.stderr.write("the completion needs shtab, which is not installed: pip install 'fleet-health[completion]'\n")
         return _CANNOT_START
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def completion(parser: argparse.ArgumentParser, shell: str) -> str:
-    """Make the script for a shell. The parser is made ready for it, and good for nothing else afterwards."""
-    # shtab is an extra that nothing but this command needs.
+    """Return the script for a shell. The parser is changed, and must not be used afterwards."""
+    # shtab is an optional package for this command.
     import shtab  # noqa: PLC0415
 
     kinds: dict[str, Any] = {"FILE": shtab.FILE, "OLD": shtab.FILE, "DIR": shtab.DIRECTORY}
@@ -59,18 +59,18 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
         kinds[metavar] = {"bash": function, "zsh": function}
     for each in all_parsers(parser):
         for short, subparser in subcommands(each):
-            # It would list commands with their whole descriptions.
+            # shtab would list commands with their complete descriptions.
             subparser.description = short
         for action in arguments(each):
             if action.metavar in kinds:
                 _mark(action, kinds[str(action.metavar)])
             if "|" in str(action.metavar):
-                # `HOST-GLOB|list|end` takes two words as they stand, beside what it stands for.
+                # `HOST-GLOB|list|end` stands for a glob or one of two literal words.
                 action.choices = [word for word in str(action.metavar).split("|") if word.islower()]
     preamble = {"bash": shell_names.BASH, "zsh": shell_names.ZSH}[shell]
     return f"{shtab.complete(parser, shell, preamble=preamble)}\n"
 
 
 def _mark(action: Any, kind: Any) -> None:
-    """Return in shtab's way, an attribute that argparse knows nothing of, that an argument is a file."""
+    """Mark an argument as a file or a name, by the attribute that shtab reads."""
     action.complete = kind

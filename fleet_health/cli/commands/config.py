@@ -1,4 +1,4 @@
-"""`fleet-health config`: whether a configuration is right, and which settings are in force, for all or for one host."""
+"""`fleet-health config`: check a configuration, or show the settings in force for all hosts or for one."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import ReceiverSettings, Settings
 
 VERSION = 1
-"""The version of the documents; keys are only ever added to them."""
+"""The version of the documents. Keys are only added to them."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -47,27 +47,28 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "config",
         help=SUMMARIES["config"],
-        description="Check a configuration, or show every setting that is in force and where it comes from.",
-        epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
-        " problem; 3 when it can, but what it names is no receiver's: a unit that systemd does not know and that has no"
-        " entry in the journal, a unit without a line that the patterns match, an index that does not exist, is another"
-        " file, or may not be read by the service, or a directory that it may not write to (both of which root sees of"
-        " the installed configuration). Where neither the journal nor the index exists, only the file is checked.",
+        description="Check a configuration, or show every setting in force and where it comes from.",
+        epilog="Exit status: 0 when the configuration can be used, even with warnings; 2 when it cannot, with every"
+        " problem; 3 when it can be used, but its sources are not those of a receiver: systemd does not know the unit"
+        " and the journal has no entry of it, the patterns match no line of the unit, or the index does not exist or is"
+        " another kind of file; also 3 when the service may not read the index or write to a directory (which only root"
+        " can check, for the installed configuration). If neither the journal nor the index exists, only the file is"
+        " checked.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
         "check",
-        help="check whether the configuration can be used, and whether its sources are there",
-        description="Check the file, and then whether the units, the journal and the index that it names are there, and"
-        " are those of a receiver. What this user may not read is left out, with a note.",
+        help="check whether the configuration can be used, and whether its sources exist",
+        description="Check the file, and then whether the units, the journal and the index that it names exist and are"
+        " those of a receiver. Sources that this user may not read are skipped, with a note.",
     )
-    check.add_argument("--file-only", action="store_true", help="check the file, and look at nothing that it names")
+    check.add_argument("--file-only", action="store_true", help="check only the file, and not its sources")
     add_config_file(check)
     show = actions.add_parser(
         "show",
         help="show every setting in force; for a host, its limits",
-        description="Show every setting in force as TOML, with where it comes from; for a host, the limits of the"
-        " detectors, overrides included.",
+        description="Show every setting in force as TOML, with its origin; for a host, the limits of the detectors,"
+        " including overrides.",
     )
     show.add_argument(
         "host", nargs="?", type=_host_or_file, metavar="HOST|FILE", help="the host whose limits to show; or as --config"
@@ -80,11 +81,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 @dataclass(slots=True)
 class _Found:
-    """What was found about the receivers of a configuration that can be used.
+    """The results about the receivers of a configuration that can be used.
 
     Attributes:
-        warnings: What its patterns and matches let others do, and settings that are in doubt.
-        remedy: What to do about patterns that can be forged; empty if none can.
+        warnings: The warnings about its patterns, its matches and doubtful settings.
+        remedy: The remedy for patterns that can be forged; empty if there are none.
         problems: The problems of its sources.
         notes: The sources that could not be checked.
         hosts: The hosts in the sources.
@@ -98,7 +99,7 @@ class _Found:
     hosts: set[str] = field(default_factory=set)
 
     def add(self, receiver: ReceiverSettings, *, is_file_only: bool) -> None:
-        """Look at a receiver."""
+        """Add the results about a receiver."""
         of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
         forged = list(warnings(receiver.journal))
         self.remedy = REMEDY if forged else self.remedy
@@ -110,7 +111,7 @@ class _Found:
             self.hosts |= seen.hosts
 
     def add_obstacles(self, settings: Settings) -> None:
-        """Look whether the service may read the indexes that are there, and that root has read, and write its files."""
+        """Add a problem for each existing index that the service may not read, and each file that it may not write."""
         from fleet_health.cli.setup.service_view import obstacle, write_obstacle  # noqa: PLC0415 - only for this
         from fleet_health.files.outputs import outputs  # noqa: PLC0415 - likewise
 
@@ -195,7 +196,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _host_or_file(text: str) -> str | Path:
-    """Read an argument that is a host's name, or the path of a file: no name of a host holds a slash or `.toml`."""
+    """Return an argument as a path if it contains a slash or `.toml`, which no host name does; else as a host name."""
     return Path(text) if "/" in text or text.endswith(".toml") else host_glob(text)
 
 

@@ -1,4 +1,4 @@
-"""`fleet-health demo`: the whole thing at work, on one screen, with nothing else installed or running."""
+"""`fleet-health demo`: show a receiver, hosts and the service at work, on one screen."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CANNOT_START = 2
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the program's."""
+    """Add the command to the command line."""
     parser = subparsers.add_parser(
         "demo",
         help=SUMMARIES["demo"],
@@ -35,7 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         " machine.",
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the files, in DIR, which must be new or empty")
-    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="go on for at least N seconds")
+    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="run for at least N seconds")
     parser.set_defaults(command=run)
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo.
 
     Returns:
-        0 when the three alerts have come, 1 when not, 2 when something that it needs is missing.
+        0 when the three alerts came, 1 when they did not, 2 when a requirement is missing.
 
     """
     if missing := list(_missing()):
@@ -58,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _play(directory: Path, *, seconds: float, kept: bool) -> int:
-    # rich is an extra that nothing but this command needs.
+    # rich is an optional package for this command.
     from rich.console import Console  # noqa: PLC0415
 
     from fleet_health.demo.pieces import WIDEST  # noqa: PLC0415
     from fleet_health.demo.play import play  # noqa: PLC0415
 
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that knows nothing but ASCII gets a plainer picture, not a traceback.
+        # A terminal with ASCII only gets a plainer picture instead of a traceback.
         sys.stdout.reconfigure(errors="replace")
     console = Console(highlight=False, markup=False, force_terminal=sys.stdout.isatty())
     console.width = min(console.width, WIDEST)
@@ -80,13 +80,13 @@ async def _play(directory: Path, *, seconds: float, kept: bool) -> int:
         asyncio.get_running_loop().add_signal_handler(signal_number, interrupt, signal_number)
     await asyncio.wait({performance})
     if performance.cancelled():
-        return _complain("interrupted; everything it started has ended", 128 + interrupted_by[0])
+        return _complain("interrupted; all processes that it started have ended", 128 + interrupted_by[0])
     performance.result()
     return 0
 
 
 class _UnusableDirectoryError(FleetHealthError):
-    """What stands there would be mistaken for the demo's own."""
+    """The directory cannot be used, because its content could be mistaken for that of the demo."""
 
 
 @contextmanager
@@ -98,9 +98,9 @@ def _directory(keep: Path | None) -> Iterator[Path]:
     keep.mkdir(parents=True, exist_ok=True)
     with SafeDirectory(keep) as directory:
         if directory.owner[0] != os.geteuid():
-            raise _UnusableDirectoryError(f"{keep} belongs to another user; return --keep a directory of your own")
+            raise _UnusableDirectoryError(f"{keep} belongs to another user; name a directory of your own with --keep")
     if any(keep.iterdir()):
-        raise _UnusableDirectoryError(f"{keep} is not empty; return --keep a new directory")
+        raise _UnusableDirectoryError(f"{keep} is not empty; name a new directory with --keep")
     yield keep.resolve()
 
 

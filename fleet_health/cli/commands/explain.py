@@ -1,4 +1,4 @@
-"""`fleet-health explain HOST`: why a host is evaluated as it is."""
+"""`fleet-health explain HOST`: show why a host is reported or not."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "explain",
         help=SUMMARIES["explain"],
-        description="Ask the running service about one host. For each detector this shows every figure against its"
-        " limit, with the setting and where it comes from; why an incident is notified or not; when the next alert is"
-        " due; and the latest lines that refuse the host. Host `*` stands for the fleet as a whole, `*@NAME`"
-        " for one of several receivers.",
-        epilog="Exit status: 0 when the host is known; 2 for a wrong request, or a host that is not known; 4 when the"
-        " service is not running; 5 when this user may not ask it.",
+        description="Ask the running service about one host. For each detector this shows each figure with its limit,"
+        " and the setting and its origin; why an incident is notified or not; when the next alert is due; and the"
+        " latest lines with refusals of the host. The host `*` stands for the fleet as a whole, `*@NAME` for one of"
+        " several receivers.",
+        epilog="Exit status: 0 when the host is known; 2 for a wrong request or an unknown host; 4 when the service is"
+        " not running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
     parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, '*', or '*@NAME'")
@@ -45,7 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Explain; return the exit status."""
+    """Print the explanation, and return the exit status."""
     return with_allowed_service(options, partial(_show, options=options))
 
 
@@ -60,7 +60,7 @@ def _show(path: Path, options: argparse.Namespace) -> int:
 
 
 def _hanging(line: str) -> str:
-    """Return how a line goes on in the next one: below its text, which may have a box in front."""
+    """Return the indentation for the continuation of a line: below its text, which may follow a box."""
     indent = len(line) - len(line.lstrip())
     return " " * (indent + (4 if "[x]" in line[:12] or "[ ]" in line[:12] else 2))
 
@@ -78,11 +78,11 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     evidence = document["evidence"]
     if evidence.get("samples"):
         yield ""
-        yield "The latest lines that refuse it:"
+        yield "Latest lines with refusals:"
         yield from (f"  {printable(line)}" for line in evidence["samples"])
     if evidence.get("command"):
         yield ""
-        yield f"More: {printable(evidence['command'])}"
+        yield f"More lines: {printable(evidence['command'])}"
 
 
 def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 
 
 def _colours(verdict: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the colours of how it stands with a symptom."""
+    """Return the colours of the verdict on a symptom."""
     if verdict["is_hidden"]:
         return (YELLOW,)
     if verdict["incident"] is not None:
@@ -108,7 +108,7 @@ def _colours(verdict: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _verdict(verdict: Mapping[str, Any], document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    unseen = "" if verdict["is_evaluated"] else ", not evaluated: too little is seen at present"
+    unseen = "" if verdict["is_evaluated"] else ", not evaluated now, because of a problem with a source or the clock"
     yield f"{paint(verdict['symptom'], BOLD)}: {paint(standing(verdict), *_colours(verdict))}{unseen}"
     if words := between_ticks(verdict, document):
         yield f"  {localized(words)}"

@@ -1,4 +1,4 @@
-"""`fleet-health follow`: everything that is notified, as it is."""
+"""`fleet-health follow`: print notifications as they are sent."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "follow",
         help=SUMMARIES["follow"],
         description="Print each notification of the running service as it is sent: alerts (ALERT), repeats (STILL),"
-        " resolutions (RESOLVED), and hosts that are lost (LOST). It starts with what comes next, or after the"
-        " notification that --cursor-file names. If the service restarts, it waits for it and goes on without missing"
-        " or repeating a notification of the last 24 hours.",
-        epilog="Exit status: 0 when it was interrupted; 141 when nobody reads its output any more; 1 when the cursor"
-        " file cannot be read or written; 2 for a wrong request; 5 when this user may not ask the service.",
+        " resolutions (RESOLVED), and hosts that are lost (LOST). It starts with the next notification, or after the"
+        " one in --cursor-file. If the service restarts, the command waits for it and continues, without missing or"
+        " repeating a notification of the last 24 hours.",
+        epilog="Exit status: 0 when it was interrupted; 141 when the reader of its output has closed it; 1 when the"
+        " cursor file cannot be read or written; 2 for a wrong request; 5 when this user may not ask the service.",
     )
     add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on a line for each notification")
@@ -50,13 +50,13 @@ def add_parser(subparsers: Subparsers) -> None:
         "--cursor-file",
         type=Path,
         metavar="FILE",
-        help="start after the notification whose id is in the file, and keep the id of the latest one there",
+        help="start after the notification whose id is in the file, and save the id of the latest one there",
     )
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Follow; return the exit status."""
+    """Print notifications until interrupted, and return the exit status."""
     try:
         return with_allowed_service(options, partial(_follow, options=options))
     except KeyboardInterrupt:
@@ -69,10 +69,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _OutputError(Exception):
-    """Stdout cannot be written, which is no fault of the connection.
+    """Stdout cannot be written, as opposed to a failure of the connection.
 
     Attributes:
-        why: What it failed with.
+        why: The error.
 
     """
 
@@ -82,7 +82,7 @@ class _OutputError(Exception):
 
 
 class _CursorError(Exception):
-    """The cursor file cannot be read or written; `str()` says why."""
+    """The cursor file cannot be read or written. `str()` is a message with the reason."""
 
 
 def _follow(path: Path, options: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def _follow(path: Path, options: argparse.Namespace) -> int:
 
 
 class _Printer:
-    """Prints notifications, and knows which one was printed last."""
+    """Prints notifications, and keeps the id of the latest one."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.cursor: str | None = None
@@ -129,7 +129,7 @@ class _Printer:
                 raise _CursorError(f"{self._file}: the cursor cannot be read: {error}") from error
 
     def take(self, line: bytes) -> None:
-        """Print a line of the stream, unless it is empty, and remember its cursor."""
+        """Print a line of the stream unless it is empty, and save its cursor."""
         if not line.strip():
             return
         row = json.loads(line)
@@ -155,14 +155,14 @@ class _Printer:
 
 def _line(row: Mapping[str, Any], paint: Paint) -> str:
     if row["kind"] == "missed":
-        return paint(f"{row['count']} notifications were missed: they are too long ago", YELLOW)
+        return paint(f"{row['count']} notifications were missed, because they are too old", YELLOW)
     word, colours = _WORDS.get(row["kind"], (row["kind"].upper(), ()))
     at, detail = local_wall(row["detected_at_wall"]), localized(printable(row["detail"]))
     return f"{at} {paint(f'{word:8}', *colours)} {printable(row['host'])} {row['symptom']}: {detail}"
 
 
 def _nobody_reads() -> bool:
-    """Return whether the reader of stdout, a pipe or a socket, has gone."""
+    """Return whether the reader of stdout, a pipe or a socket, has closed it."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))

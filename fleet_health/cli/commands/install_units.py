@@ -1,4 +1,4 @@
-"""`fleet-health install-units`: the units and what belongs to them, for a program that pipx or uv has installed."""
+"""`fleet-health install-units`: install the units and their files, for a program that pipx or uv has installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _OTHERS = {
 
 
 class _CannotInstallError(Exception):
-    """Nothing was changed; the message says why."""
+    """The units cannot be installed, and nothing was changed. `str()` is a message with the reason."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -40,24 +40,24 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "install-units",
         help=SUMMARIES["install-units"],
-        description="Put the units, the user, log rotation, message catalog, manual pages and documents in place below"
+        description="Install the units, the user, log rotation, the message catalog, manual pages and documents below"
         " /usr/local, for a program that `pipx install --global` or `uv tool install` has installed, and a first"
-        " configuration if there is none. It starts nothing. packaging/install.sh and the Debian package do this"
-        " themselves.",
-        epilog="Exit status: 0 when it was done; 1 when it failed half-way, and can be run again; 2 when it cannot be"
-        " done here, and nothing was changed.",
+        " configuration if there is none. This starts no service. packaging/install.sh and the Debian package need no"
+        " such step.",
+        epilog="Exit status: 0 when it completed; 1 when it failed half-way, and can be run again; 2 when it is not"
+        " possible here, and nothing was changed.",
     )
-    parser.add_argument("--into", type=Path, metavar="DIR", help="write below DIR only, to have a look; needs no root")
+    parser.add_argument("--into", type=Path, metavar="DIR", help="only write the files below DIR; needs no root")
     parser.add_argument(
         "--remove",
         action="store_true",
-        help="stop the units and remove what was put in place; the configuration, the alert log and the user stay",
+        help="stop the units and remove the installed files; the configuration, the alert log and the user stay",
     )
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Put everything in place, or remove it; return the exit status."""
+    """Install or remove the files, and return the exit status."""
     try:
         program = _program(options.into)
         if options.remove:
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     except _CannotInstallError as error:
         return _complain(str(error), _CANNOT)
     except subprocess.CalledProcessError as error:
-        return _complain(f"this failed, with status {error.returncode}: {' '.join(error.cmd)}", _WENT_WRONG)
+        return _complain(f"this command failed with status {error.returncode}: {' '.join(error.cmd)}", _WENT_WRONG)
     except OSError as error:
         return _complain(f"{error.filename}: {error.strerror}", _WENT_WRONG)
     return 0
@@ -79,14 +79,14 @@ def _complain(reason: str, status: int) -> int:
 
 
 def _program(into: Path | None) -> Path:
-    """Return the program that the units are to start.
+    """Return the path of the program for the units.
 
     Raises:
-        _CannotInstallError: The service could not run it, or its units are somebody else's.
+        _CannotInstallError: The service could not run it, or another installation has the units.
 
     """
     if not (SYSTEM / "files").exists():
-        raise _CannotInstallError("this installation has no units to put in place: the Debian package has its own")
+        raise _CannotInstallError("this installation contains no units to install: the Debian package has its own")
     for sign, reason in _OTHERS.items():
         if into is None and sign.exists():
             raise _CannotInstallError(f"{sign} exists: {reason}")
@@ -102,7 +102,7 @@ def _program(into: Path | None) -> Path:
     ):
         if into is None and hides(path):
             raise _CannotInstallError(
-                f"{path} is hidden from the service, as all below /home, /root and /tmp is; {remedy}"
+                f"{path} is hidden from the service, like all paths below /home, /root and /tmp; {remedy}"
             )
     return program
 
@@ -120,7 +120,7 @@ def _install(program: Path, into: Path | None) -> None:
         new.write_text(text, "utf-8")
         new.chmod(0o644)
         new.rename(path)
-    sys.stdout.write(f"{len(texts)} files are in place, for {program}\n")
+    sys.stdout.write(f"installed {len(texts)} files for {program}\n")
     if into is None:
         _call("systemd-sysusers", *(str(target) for target in texts if target.parent.name == "sysusers.d"))
         _call("systemd-tmpfiles", "--create", *(str(each) for each in texts if each.parent.name == "tmpfiles.d"))
@@ -130,7 +130,7 @@ def _install(program: Path, into: Path | None) -> None:
 
 def _texts(program: Path, made: Path) -> Iterator[tuple[Path, str]]:
     """Yield the path and the content of each file."""
-    # The parser of all commands is of no use to the others.
+    # Other commands do not need the parser of all commands.
     from fleet_health.cli.setup.made import write_made  # noqa: PLC0415
 
     write_made(SYSTEM / "config.example.toml", made)
@@ -146,7 +146,7 @@ def _remove(into: Path | None) -> None:
     targets = [target for _, target in listed()]
     units = [target.name for target in targets if target.parent.name == "system"]
     if into is None and _RUNS.exists():
-        # A socket first: it would start its service again.
+        # Sockets first, because a socket would start its service again.
         for unit in sorted(units, key=lambda unit: not unit.endswith(".socket")):
             subprocess.run(["systemctl", "--quiet", "disable", "--now", unit], check=False, stderr=subprocess.DEVNULL)
     for target in targets:

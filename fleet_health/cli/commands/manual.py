@@ -1,4 +1,4 @@
-"""The manual pages, made from what `--help` and the example of a configuration say."""
+"""Make the manual pages from the texts of `--help` and from the example configuration."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ EXAMPLES = (
     ("See what another configuration would have reported", "fleet-health replay --since 7d --config new.toml"),
     ("See what a changed configuration would fire and resolve now, and apply it", "fleet-health reload"),
     ("Send a test message to each destination", "fleet-health notify test"),
-    ("See what was sent about a host, and with which answer", "fleet-health notify history pi-03"),
+    ("See what was sent about a host, and with which response", "fleet-health notify history pi-03"),
     ("Read the alerts of today, with an explanation of each", "journalctl -x -u fleet-health -p warning --since today"),
 )
-"""Each example: what it does, and what to type."""
+"""The examples, each a purpose and a command."""
 
 
 def write_pages(example: Path, directory: Path) -> None:
-    """Write both pages into a directory, from the tree of commands and the example of a configuration."""
+    """Write both pages into a directory."""
     program = f"fleet-health {__version__}"
     pages = {
         COMMAND_PAGE: command_page(build_parser(), program),
@@ -52,7 +52,7 @@ def write_pages(example: Path, directory: Path) -> None:
 
 
 def command_page(parser: argparse.ArgumentParser, program: str) -> str:
-    """Make the page of a command with all its subcommands; the program is named with its version."""
+    """Return the page of a command with all its subcommands. `program` is its name with the version."""
     description = parser.description or ""
     purpose = description[:1].lower() + description[1:].removesuffix(".")
     configuration = roff.reference("fleet-health-config", 5)
@@ -73,12 +73,12 @@ def command_page(parser: argparse.ArgumentParser, program: str) -> str:
 
 
 def _is_command(parser: argparse.ArgumentParser) -> bool:
-    """Return whether it is a command without subcommands."""
+    """Return whether a parser is that of a command without subcommands."""
     return parser.get_default("command") is not None or not list(subcommands(parser))
 
 
 def _ways(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Return each way to call a command. argparse breaks lines as it sees fit; each way begins with the command."""
+    """Yield each usage of a command. argparse breaks lines, but each usage begins with the command."""
     _, _, text = " ".join(parser.format_usage().split()).partition(": ")
     for way in text.split(parser.prog)[1:]:
         yield f"{roff.bold(parser.prog)}{roff.usage(way.rstrip())}"
@@ -103,7 +103,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _value(action: argparse.Action) -> str:
-    """Return what stands for the value of an argument; nothing for a switch."""
+    """Return the placeholder for the value of an argument; empty for a switch."""
     if action.nargs == 0:
         return ""
     if action.metavar is None and action.choices is not None:

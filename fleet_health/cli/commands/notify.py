@@ -1,6 +1,6 @@
-"""`fleet-health notify`: the process that sends notifications, and what it has to say.
+"""`fleet-health notify`: run the process that sends notifications, or ask it.
 
-What the process needs is imported when it runs; the other commands ask it, and need little.
+Modules of the process are imported only when it runs.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "notify",
         help=SUMMARIES["notify"],
-        description="Send what the service notifies to the destinations of the configuration, until SIGTERM; SIGHUP"
-        " reloads the configuration, as a whole or not at all. It is the process of fleet-health-notify.service. Or ask"
-        " that process.",
-        epilog="Exit status: 0 after SIGTERM; 1 when another process has the ledger, or a part failed; 2 when the"
+        description="Send the notifications of the service to the configured destinations, until SIGTERM. SIGHUP"
+        " reloads the configuration, as a whole or not at all. fleet-health-notify.service runs this command. With an"
+        " action, ask that process.",
+        epilog="Exit status: 0 after SIGTERM; 1 when another process uses the ledger, or a part failed; 2 when the"
         " configuration cannot be used.",
     )
     add_common_options(parser)
@@ -55,40 +55,41 @@ def add_parser(subparsers: Subparsers) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     status = actions.add_parser(
         "status",
-        help="show each destination: its last success, what waits, the last error",
-        description="Show each destination: its last success, what waits for it and since when, and the last error. The"
-        " sign in front shows the state: ! failing, . waiting, x disabled.",
+        help="show each destination with its last success, waiting notifications and last error",
+        description="Show each destination with its last success, its waiting notifications and since when they wait,"
+        " and its last error. The sign in front shows the state: ! failing, . waiting, x disabled.",
         epilog="Exit status: 0 when all is well; 1 when a destination is failing or disabled, or the process has a"
-        " problem; 2 for a configuration that cannot be used; 4 when the process is not running; then what its ledger"
-        " says is shown; 5 when this user may not ask it.",
+        " problem; 2 for a configuration that cannot be used; 4 when the process is not running, and the status is read"
+        " from its ledger; 5 when this user may not ask it.",
     )
     history = actions.add_parser(
         "history",
-        help="show what was sent to whom, when, with the response",
-        description="Show what was sent, or is to be sent, to whom, when, and with which response; the latest first.",
-        epilog="Exit status: 0 when it was shown; 2 for a configuration that cannot be used; 4 when there is neither a"
-        " process nor a ledger; 5 when this user may not ask.",
+        help="show which notifications were sent to which destinations, with the responses",
+        description="Show the notifications that were sent or wait, with their destinations, times and responses;"
+        " latest first.",
+        epilog="Exit status: 0 when they were shown; 2 for a configuration that cannot be used; 4 when there is neither"
+        " a process nor a ledger; 5 when this user may not ask the process.",
     )
     history.add_argument("host", nargs="?", type=host_glob, metavar="HOST", help="only notifications about this host")
     history.add_argument("--limit", type=_limit, default=50, metavar="N", help="how many, from 1 to 1000 (default: 50)")
     test = actions.add_parser(
         "test",
         help="send a test message, and show the response",
-        description="Send a message that is marked as a test to a destination, or to each, and show the response. If"
-        " the process is not running, this command sends it by itself, with the rights and the secrets of its user.",
-        epilog="Exit status: 0 when each was delivered; 1 when one was not; 2 for a name that is not configured, or a"
+        description="Send a message that is marked as a test to one destination or to all, and show the response. If"
+        " the process is not running, this command sends the message itself, with the rights and secrets of its user.",
+        epilog="Exit status: 0 when all messages were delivered; 1 when one was not; 2 for an unknown destination, or a"
         " configuration that cannot be used; 5 when this user may not ask the process.",
     )
     test.add_argument("name", nargs="?", metavar="NAME", help="the destination")
     for action, command in ((status, _status), (history, _history), (test, _test)):
-        # Else it would take back what was given before the action.
+        # A default would override an option before the action.
         add_config_option(action, default=argparse.SUPPRESS)
         action.add_argument("--json", action="store_true", help="print one JSON document")
         action.set_defaults(command=command)
 
 
 def _run(options: argparse.Namespace) -> int:
-    """Notify; return the exit status."""
+    """Run the process, and return the exit status."""
     import structlog  # noqa: PLC0415 - only the process logs
 
     from fleet_health.notify.destinations.registry import build  # noqa: PLC0415 - likewise
@@ -143,7 +144,7 @@ def _asked(
     ask_it: Callable[[Path], int],
     otherwise: Callable[[argparse.Namespace, NoAnswerError], int],
 ) -> int:
-    """Ask the process, or do something else if it is not running; return the exit status."""
+    """Ask the process, or call `otherwise` if it is not running. Return the exit status."""
     try:
         path = load_location(config_path(options), "notify.control")
         try:
@@ -165,10 +166,10 @@ def _not_running(error: NoAnswerError) -> str:
 
 
 def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
-    """Open the ledger, as the user whose it is.
+    """Open the ledger, as the user to whom it belongs.
 
     Raises:
-        FleetHealthError: There is none, or it may not be opened.
+        FleetHealthError: There is no ledger, or it may not be opened.
 
     """
     from fleet_health.cli.privileges import become_owner_of  # noqa: PLC0415 - only if the process is not running
@@ -191,8 +192,8 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
     except StoreTaken as taken:
         reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
         raise NoAnswerError(
-            f"{load_location(config_path(options), 'notify.control')}: nobody listens here ({reason}), but the service"
-            " is running; `journalctl -u fleet-health-notify` shows why it has no control socket"
+            f"{load_location(config_path(options), 'notify.control')}: no process listens here ({reason}), but the"
+            " service is running; `journalctl -u fleet-health-notify` shows why it has no control socket"
         ) from taken
     print(_not_running(error), file=sys.stderr)  # noqa: T201
     return ledger
@@ -288,7 +289,7 @@ def _show_history(document: Mapping[str, Any], options: argparse.Namespace) -> i
         return 0
     rows = document["notifications"]
     if not rows:
-        _say(["nothing was sent"])
+        _say(["no notification was sent"])
     columns = [
         (
             local_wall(one["settled_wall"] or one["queued_wall"]),

@@ -1,4 +1,4 @@
-"""`fleet-health patterns`: what the patterns of the configuration make of a receiver's real lines."""
+"""`fleet-health patterns`: try the patterns of the configuration on real lines of a receiver."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "patterns",
         help=SUMMARIES["patterns"],
-        description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file of its"
-        " lines. This shows how often each matches, which hosts and statuses it finds, how long it takes, and which"
-        " lines match neither, with similar ones grouped. It warns of hosts that only one pattern finds, or that are"
-        " accepted and not in the index. On the access lines of known servers it also tries whether a"
-        " client can forge a line that counts for another host. Use it to adapt the patterns to another receiver; it"
-        " writes nothing.",
-        epilog="Exit status: 0 when a line matched; 1 when none did; 2 for a bad configuration, or lines that cannot be"
-        " read.",
+        description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file with its"
+        " lines. This shows how often each pattern matches, which hosts and statuses it finds, how long it takes, and"
+        " which lines match no pattern, with similar lines grouped. It warns of hosts that only one pattern finds, and"
+        " of accepted hosts that are not in the index. For access lines of known servers, it also tries whether a"
+        " client can forge a line that counts for another host. Use it to adapt the patterns to another receiver. It"
+        " writes no file.",
+        epilog="Exit status: 0 when a line matched; 1 when no line matched; 2 for an invalid configuration, or lines"
+        " that cannot be read.",
     )
     add_config_option(parser)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file of lines, - for standard input")
@@ -64,14 +64,14 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try the patterns; return the exit status."""
+    """Try the patterns, and return the exit status."""
     try:
         receivers = {one.name: one for one in load(config_path(options)).receivers}
     except ConfigError as error:
         return refuse(error)
     name = options.receiver or ("" if len(receivers) > 1 else next(iter(receivers)))
     if name not in receivers:
-        expected = f"one of {', '.join(receivers)}" if any(receivers) else "none, for there is only one"
+        expected = f"one of {', '.join(receivers)}" if any(receivers) else "none, because there is only one"
         print(f"--receiver: expected {expected}, found {printable(name) or 'nothing'}", file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
     settings = receivers[name].journal
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _hosts_of_index(settings: IndexSettings, now: Instant) -> tuple[Path, frozenset[str]] | None:
-    """Return the index with the hosts of its last day; None if it cannot be read, for it may be on another machine."""
+    """Return the index and its hosts of the last day; None if it cannot be read, as it may be on another machine."""
     hosts: set[str] = set()
     try:
         read_index(settings, now - _INDEX_BACK_US, now, lambda uploads: hosts.update(one.host for one in uploads))
@@ -108,11 +108,11 @@ def _hosts_of_index(settings: IndexSettings, now: Instant) -> tuple[Path, frozen
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Return the lines of a file, each no longer than a message of the journal is read; raises SourceRefused."""
+    """Yield the lines of a file, limited to the length of a journal message. Raise SourceRefused for a gzip file."""
     with sys.stdin.buffer if path == _STDIN else path.open("rb") as file:
         is_first = True
         while line := file.readline(MESSAGE_LIMIT):
-            if is_first and line.startswith(_GZIP_MAGIC):  # as logrotate leaves those of the days before
+            if is_first and line.startswith(_GZIP_MAGIC):  # as logrotate compresses older files
                 raise SourceRefused(
                     f"{path}: expected lines of text, found a gzip file (zcat FILE | fleet-health patterns -)"
                 )

@@ -1,4 +1,4 @@
-"""`fleet-health reload`: show what the configuration would change right now, then have it applied."""
+"""`fleet-health reload`: show what the changed configuration would change now, and apply it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TAKEN, _REFUSED, _PENDING = "taken", "refused", "pending"
 _OUTCOMES = {
     _TAKEN: "the service has applied it; `fleet-health status` shows the fleet",
     _REFUSED: "the service has refused it, and keeps the previous configuration",
-    _PENDING: "the service is still reading what it names; `fleet-health status` shows the result",
+    _PENDING: "the service is still reading the new sources; `fleet-health status` shows the result",
 }
 _PATIENCE_S, _LOOK_EVERY_S = 30.0, 0.1
 
@@ -36,20 +36,20 @@ def add_parser(subparsers: Subparsers) -> None:
         "reload",
         help=SUMMARIES["reload"],
         description="Show which settings have changed in the configuration file of the running service, and what would"
-        " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Only root may reload.",
-        epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, when the"
-        " service has refused it, or when this user may not reload it; 3 when a unit, match or index that has changed"
-        " in it is not there, or is not a receiver's, or a directory that has changed cannot be written; 4 when the"
-        " service is not running; 5 when this user may not ask it.",
+        " fire or resolve because of that now; then reload it, as `systemctl reload` does. Only root may reload.",
+        epilog="Exit status: 0 when it completed; 2 when the configuration cannot be used, with every problem, when the"
+        " service has refused it, or when this user may not reload it; 3 when a changed unit, match or index does not"
+        " exist or is not that of a receiver, or a changed directory cannot be written; 4 when the service is not"
+        " running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes without reloading")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return what would change, and reload; return the exit status."""
+    """Show the changes, reload, and return the exit status."""
     return with_allowed_service(options, partial(_reload, options=options))
 
 
@@ -70,7 +70,7 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
 
 
 def _applied(path: Path) -> str:
-    """Have the configuration applied, and wait for that; return the outcome, as in `_OUTCOMES`."""
+    """Request the reload and wait for it. Return the outcome, a key of `_OUTCOMES`."""
 
     def look() -> dict[str, Any]:
         return ask(path, target("status", query={"limit": ["1"]}))
@@ -81,7 +81,7 @@ def _applied(path: Path) -> str:
         now = look()["counters"]["reloads"]
         grown = {name for name, count in now.items() if count > before.get(name, 0)}
         if _REFUSED in grown:
-            # The problems of the same document may be older than its counters.
+            # The problems in the document may be older than its counters, so ask again.
             for problem in look()["problems"]:
                 print(printable(problem), file=sys.stderr)  # noqa: T201
             return _REFUSED
@@ -103,11 +103,11 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     for warning in document["warnings"]:
         yield printable(f"warning: {warning}")
     for reason in document["unforeseen"]:
-        yield f"not foreseen: {reason}"
+        yield f"not shown: {reason}"
     for title in ("fires", "resolves", "drops"):
         for row in document[title]:
             state = f", {row['state']}" if row.get("state", State.FIRING) != State.FIRING else ""
             state = ", no longer looked for, without a notification" if title == "drops" else state
             yield printable(f"{title}{state}: {row['host']} {row['symptom']}: {row['detail']}")
     if not any(document[title] for title in ("fires", "resolves", "drops")):
-        yield "nothing would fire or resolve right now"
+        yield "no incident would fire or resolve now"

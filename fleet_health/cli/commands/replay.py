@@ -1,4 +1,4 @@
-"""`fleet-health replay`: what would have fired in the past, by the configuration in force or by another one."""
+"""`fleet-health replay`: show what would have fired in the past, by the configuration in force or another one."""
 
 from __future__ import annotations
 
@@ -53,34 +53,32 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "replay",
         help=SUMMARIES["replay"],
-        description="Evaluate the past: read the journal and the index, evaluate at each tick that there would have"
-        " been, and show which incidents would have opened, for how long, and why some would not have been notified:"
-        " by host and symptom, and each of them with --list, or if they are few. With --diff, compare with another"
+        description="Evaluate the past: read the journal and the index, evaluate at each past tick, and show which"
+        " incidents would have opened, for how long, and why some would not have been notified. Incidents are summed up"
+        " by host and symptom, and listed one by one with --list or if there are few. With --diff, compare with another"
         " configuration: which incidents are added, which are gone, and which open, end or are notified differently."
-        " This writes nothing and does not ask the service. Mute windows are applied; silences are not.",
+        " This writes no alert and does not ask the service. Mute windows are applied, but silences are not.",
         epilog="Exit status: 0 when it completed, whatever it found; 1 when a detector failed, there is no space for"
-        " temporary files, or the plot cannot be written; 2 for a bad configuration, or a source that is missing,"
+        " temporary files, or the plot cannot be written; 2 for an invalid configuration, or a source that is missing,"
         " unreadable, or does not respond.",
     )
     add_config_option(parser)
-    add_span_options(
-        parser, "1d", "from when on: how long ago (7d), `yesterday`, a date (2026-11-20), or a date and time"
-    )
+    add_span_options(parser, "1d", "the begin: how long ago (7d), `yesterday`, a date (2026-11-20), or a date and time")
     parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with this configuration")
-    parser.add_argument("--list", action="store_true", help="show each incident, also where there are many")
+    parser.add_argument("--list", action="store_true", help="show each incident, even if there are many")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
         "--plot",
         type=plot_format,
         metavar="FILE",
-        help="also draw it, with --diff both: a file that ends in .svg or .png",
+        help="also draw the result, with --diff both results, into a file that ends in .svg or .png",
     )
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay; return the exit status."""
+    """Evaluate the past, and return the exit status."""
     since, until = span(options)
     path = config_path(options)
     timeline, old_timeline = (
@@ -109,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def refused(error: FleetHealthError) -> int:
-    """Report why the past cannot be evaluated; return the exit status."""
+    """Print why the past cannot be evaluated, and return the exit status."""
     if isinstance(error, ConfigError):
         return refuse(error)
     print(error, file=sys.stderr)  # noqa: T201
@@ -123,7 +121,7 @@ def _name(path: Path | None) -> str:
 def _report(
     options: argparse.Namespace, report: Report, old: Report | None, pictures: Sequence[tuple[Report, Timeline]]
 ) -> int:
-    """Print what was found, and draw it; return the exit status."""
+    """Print the result, draw it if requested, and return the exit status."""
     failures = report.failures if old is None else old.failures | report.failures
     problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
     if pictures:
@@ -132,7 +130,7 @@ def _report(
             timeline.gaps = {source.source: tuple(source.unread(one.since, one.until)) for source in one.coverage}
         try:
             draw([timeline for _, timeline in pictures], options.plot)
-        except PlotError as error:  # what took so long to find is reported all the same
+        except PlotError as error:  # the result took long, so it is printed anyway
             problems.append(str(error))
     for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201
@@ -146,11 +144,11 @@ def _report(
 def replayed(
     settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None, *, name: str = ""
 ) -> Report:
-    """Go through a stretch of the past by some settings, of a configuration with a name.
+    """Evaluate a stretch of the past by the settings of a configuration named `name`.
 
     Raises:
-        SourceUnavailable: A source is missing, or cannot be read.
-        ScratchUnavailable: There is no room to work in.
+        SourceUnavailable: A source is missing or cannot be read.
+        ScratchUnavailable: There is no space for temporary files.
 
     """
     replay = Replay(
@@ -158,7 +156,7 @@ def replayed(
             settings.rules(), settings.mute_windows, settings.host_limit, settings.expected, settings.receiver_names
         )
     )
-    # For less, other processes are not worthwhile. With expected hosts it matters which ones are lost by then.
+    # More processes are not worthwhile for less.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
     state = read_state(settings.state_directory) or SavedState()

@@ -1,4 +1,4 @@
-"""`fleet-health run`: the service."""
+"""`fleet-health run`: run the service."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import Settings
 
 EXIT_RETRY = 1
-"""The exit status when the next start may go better: another service has the alert log, the saved state is back, or a
-part of this one failed."""
+"""The exit status if a restart may help: the alert log was taken, the saved state is readable, or a part failed."""
 
 _EXIT_TIME = 0.3
 
@@ -44,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve; return the exit status."""
+    """Run the service, and return the exit status."""
     logs.configure(options.log_level)
     try:
         asyncio.run(_serve(options))
@@ -74,9 +73,9 @@ def _load(options: argparse.Namespace) -> Settings:
 
 
 def _leave_hung_threads_behind() -> None:
-    """Handle it that a thread that waits for a dead disk does not keep us from ending.
+    """Exit without waiting for threads, because a thread may wait for a dead disk.
 
-    Everything has been written and closed by now. An orderly exit is faster than this; it would only wait for threads.
+    All files have been written and closed by now, so a normal exit would only wait for threads.
     """
     exit_anyway = threading.Timer(_EXIT_TIME, os._exit, (0,))
     exit_anyway.daemon = True

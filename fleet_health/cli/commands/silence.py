@@ -1,6 +1,6 @@
-"""`fleet-health silence`: not to be notified of some hosts for a while.
+"""`fleet-health silence`: suppress the alerts of some hosts for a limited time.
 
-What makes silences, and which symptoms there are, is imported when it is needed: listing silences needs neither.
+Modules that only a new silence needs are imported when they are used, so that listing silences is quick.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 VERSION = 1
-"""The version of the document; keys are only ever added to it."""
+"""The version of the document. Keys are only added to it."""
 
 _EXIT_BROKEN, _EXIT_USAGE, _EXIT_NOT_ALLOWED = 1, 2, 5
 _EXPIRE = frozenset({"expire", "end"})
-"""The words that end silences; `end` is how an earlier release was asked."""
+"""The words that end silences. `end` is the word of an earlier release."""
 _NAMED = 10
 _WORDS = {
     "id": "a second word",
@@ -76,17 +76,17 @@ def add_parser(subparsers: Subparsers) -> None:
         "       %(prog)s list [--expired] [--json]\n"
         "       %(prog)s expire ID|HOST-GLOB",
         description="Suppress the alerts of the hosts that match a glob (`*`, `?` and `[…]`). A silence takes effect at"
-        " the next tick, or at a later time (`--from`), survives restarts, and always expires; incidents that are still"
-        " open are notified then, and the resolution of an incident that was notified before waits for that too. With"
-        " `--until-resolved` it acknowledges instead: it covers the incidents that are open now, each until it is"
-        " resolved, which is notified at once; what opens later is notified as usual. It ends when the last of them is"
-        " resolved, and after 30 days at the latest. `'*'` silences alerts about the fleet as a whole (such as"
-        " receiver-down) only if it names their symptom; so does `'*@NAME'`, for one of several receivers. `expire`"
-        " ends the silence of an ID, those of just this host or glob, or those of every host and glob that it matches."
-        " A host called `list`, `expire` or `end` is written `[l]ist`, `[e]xpire` or `[e]nd`."
+        " the next tick or at a later time (`--from`), survives restarts, and always expires. Incidents that are still"
+        " open then are notified, and so are delayed resolutions of incidents that were notified before. With"
+        " `--until-resolved`, the silence acknowledges the incidents that are open now: their repeats are suppressed,"
+        " their resolutions are notified at once, and later incidents are notified as usual. It ends when the last of"
+        " them is resolved, and after 30 days at the latest. `'*'` covers incidents of the fleet as a whole (such as"
+        " receiver-down) only with `--symptom`, and so does `'*@NAME'` for one of several receivers. `expire` ends the"
+        " silence with an ID, the silences of exactly this host, or those of every host and glob that a glob matches."
+        " Write a host named `list`, `expire` or `end` as `[l]ist`, `[e]xpire` or `[e]nd`."
         f" At most {ACTIVE_LIMIT} silences are active or planned at a time. The service logs the begin and the end of"
         " each at priority NOTICE, with the users who made and ended it.",
-        epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request;"
+        epilog="Exit status: 0 when it completed; 1 when the silences cannot be written or read; 2 for a wrong request;"
         " 5 when this user may not ask the service, or may not read the silences.",
     )
     add_config_option(parser)
@@ -94,7 +94,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "what",
         type=host_glob,
         metavar="HOST-GLOB|list|expire",
-        help="the hosts to silence; or list the silences; or expire some",
+        help="the hosts to silence; `list` to list the silences; `expire` to end some",
     )
     parser.add_argument("id", nargs="?", type=host_glob, metavar="ID|HOST-GLOB", help="the silences to end")
     parser.add_argument("--symptom", type=_symptom, choices=_Symptoms(), metavar="S", help="only this symptom")
@@ -113,7 +113,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--until-resolved",
         dest="is_until_resolved",
         action="store_true",
-        help="acknowledge: cover what is open now until it is resolved, at most for 30 days, or until --until",
+        help="acknowledge the open incidents until they are resolved, for at most 30 days or until --until",
     )
     parser.add_argument(
         "--all",
@@ -121,19 +121,21 @@ def add_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="confirm a silence of most of the fleet for more than a day",
     )
-    parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {REASON_LENGTH} characters")
+    parser.add_argument(
+        "--reason", type=_reason, metavar="TEXT", help=f"the reason: at most {REASON_LENGTH} characters"
+    )
     parser.add_argument(
         "--expired",
         dest="is_expired",
         action="store_true",
-        help=f"list those that have ended within the last {KEPT_DAYS} days instead",
+        help=f"list the silences that ended within the last {KEPT_DAYS} days instead",
     )
-    parser.add_argument("--json", action="store_true", help="list them as one JSON document")
+    parser.add_argument("--json", action="store_true", help="list silences as one JSON document")
     parser.set_defaults(command=run, parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for; return the exit status."""
+    """List, add or end silences, and return the exit status."""
     try:
         state_directory, control_path = (
             load_location(config_path(options), key) for key in ("state.directory", "control.path")
@@ -184,9 +186,11 @@ def _add(silences: SilenceAccess, options: argparse.Namespace) -> int:
     if options.length_us is not None and options.ends_at is not None:
         options.parser.error("--for and --until cannot be used together: give one end")
     if options.is_until_resolved and options.starts_at is not None:
-        options.parser.error("--until-resolved and --from cannot be used together: it covers what is open now")
+        options.parser.error("--until-resolved and --from cannot be used together: it covers the incidents open now")
     if options.is_until_resolved and options.is_wide_meant:
-        options.parser.error("--until-resolved and --all cannot be used together: it covers only what is open now")
+        options.parser.error(
+            "--until-resolved and --all cannot be used together: it covers only the incidents open now"
+        )
     if problem := glob_problem(options.what):
         options.parser.error(f"{printable(options.what)}: {problem}")
     request = {
@@ -218,7 +222,7 @@ def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     if problems:
         print(f"silences ignored by the service: {printable('; '.join(problems[:3]))}", file=sys.stderr)  # noqa: T201
     silences = [one for one in known if (one.ends_at <= now) == options.is_expired]
-    # The next to end first; of those that have ended, the latest.
+    # The next one to end comes first; among ended ones, the latest.
     silences.sort(key=lambda one: one.ends_at, reverse=options.is_expired)
     if options.json:
         document = {"version": VERSION, "silences": [one.row() for one in silences]}
@@ -241,12 +245,12 @@ def _expire(silences: SilenceAccess, options: argparse.Namespace) -> int:
 
 
 def _advice(error: SinkUnavailable | NoAnswerError) -> str:
-    """Return what to do, where the error does not say it itself."""
+    """Return a remedy for errors that contain none."""
     if not isinstance(error, SinkUnavailable) or not isinstance(error.__cause__, OSError):
         return ""
     if isinstance(error.__cause__, PermissionError) and os.geteuid() != 0:
         return "; run this as root, or in the group of the service"
-    return "; see that `[state] directory` is a directory, and its disk neither full nor read-only"
+    return "; check that `[state] directory` is a directory, and that its disk is neither full nor read-only"
 
 
 def _line(silence: Silence, now: Instant) -> str:
@@ -255,7 +259,7 @@ def _line(silence: Silence, now: Instant) -> str:
 
 
 def _span(silence: Silence, now: Instant) -> str:
-    """Return when a silence holds, or held, and by what it ended."""
+    """Return the begin and end of a silence, and how it ended."""
     start, end = (local(at) for at in (silence.starts_at, silence.ends_at))
     if silence.ends_at <= now:
         how = (
@@ -269,7 +273,7 @@ def _span(silence: Silence, now: Instant) -> str:
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:
-    """End the command if it was given arguments that it would ignore: the user expects an effect."""
+    """Exit with an error if there are arguments that the command would ignore, because the user expects an effect."""
     given = [_WORDS[name] for name in names if getattr(options, name) not in {None, False}]
     if options.is_wide_meant and "length_us" in names:
         given.append("--all")
@@ -288,7 +292,7 @@ def _symptoms() -> Collection[str]:
 
 
 class _Symptoms:
-    """The symptoms as choices of an argument, which are imported only when they are needed."""
+    """The symptoms as choices of an argument, imported only when they are needed."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(_symptoms()))
@@ -313,7 +317,7 @@ def _length(text: str) -> int:
 
 def _reason(text: str) -> str:
     if not text.strip() or len(text) > REASON_LENGTH:
-        raise argparse.ArgumentTypeError(f"expected a text of up to {REASON_LENGTH} characters, found {len(text)}")
+        raise argparse.ArgumentTypeError(f"expected a text of at most {REASON_LENGTH} characters, found {len(text)}")
     if not is_utf8(text):
         raise argparse.ArgumentTypeError(f"expected UTF-8, found '{printable(text)}'")
     return text.strip()

@@ -1,4 +1,4 @@
-"""`fleet-health status`: how the fleet fares, at a glance."""
+"""`fleet-health status`: show the state of the fleet."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "status",
         help=SUMMARIES["status"],
-        description="Show the fleet as the running service sees it, with one line for each host, the worst state first:"
-        " its last accepted upload, the responses in the window, and the last six hours with a character for each"
-        " quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer found, and not yet"
-        " seen to be over) or unknown (too little is seen to rule a symptom out), - inhibited (its cause is notified"
-        " instead), z silenced or muted, ~ flapping, . pending, x lost.",
+        description="Show the fleet as the running service sees it, with one line for each host, worst state first: the"
+        " time since its last upload, the responses in the window, and the last six hours with a character for each"
+        " quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer found, but not seen"
+        " to recover) or unknown (a gap may hide a symptom), - inhibited (its cause is notified instead), z silenced or"
+        " muted, ~ flapping, . pending, x lost.",
         epilog="Exit status: 0 when all is well; 1 when an incident is firing, flapping or unconfirmed, the service has"
-        " a problem of its own, or a destination gets nothing, which is shown first; 2 for a wrong request; 3 when the"
-        " service is blind, has not evaluated yet, cannot rule out a symptom because the journal has gaps, or does not"
-        " find the unit or index that the configuration names; 4 when it is not running; 5 when this user may not ask"
-        " it. Hosts that are not shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an incident is"
-        " unconfirmed or flapping, a symptom cannot be ruled out, the service has a problem, or a destination gets"
-        " nothing; 2 (CRITICAL) when an incident is firing, or the service does not answer; 3 (UNKNOWN) when it is"
-        " blind, has not evaluated yet, or cannot be asked.",
+        " a problem, or a destination receives nothing, which is shown first; 2 for a wrong request; 3 when the service"
+        " is blind, has not evaluated yet, cannot rule out a symptom because the journal has gaps, or does not find the"
+        " unit or index that the configuration names; 4 when it is not running; 5 when this user may not ask it. Hosts"
+        " that are not shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an incident is unconfirmed or"
+        " flapping, a symptom cannot be ruled out, the service has a problem, or a destination receives nothing; 2"
+        " (CRITICAL) when an incident is firing, or the service does not respond; 3 (UNKNOWN) when it is blind, has not"
+        " evaluated yet, or may not be asked.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -72,7 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the status; return the exit status."""
+    """Show the status, and return the exit status."""
     request = {"host": options.hosts, "state": options.state or []}
     if options.limit is not None:
         request["limit"] = [str(options.limit)]
@@ -90,13 +90,13 @@ def _asked(path: Path, request: Mapping[str, Sequence[str]], options: argparse.N
 
 
 def _nagios(options: argparse.Namespace) -> int:
-    """Print one line for Nagios, whatever happens; return its exit status."""
+    """Print one line for Nagios whatever happens, and return its exit status."""
     from fleet_health.api.levels import Level, level_of  # noqa: PLC0415 - only for this
     from fleet_health.cli.render import nagios  # noqa: PLC0415 - likewise
 
     level, text = Level.UNKNOWN, ""
     if options.hosts or options.state or options.limit is not None:
-        print(nagios.line(level, "--nagios is about the whole fleet; leave out hosts, --state and --limit"))  # noqa: T201
+        print(nagios.line(level, "--nagios is about the whole fleet; omit hosts, --state and --limit"))  # noqa: T201
         return level
     try:
         path = load_location(config_path(options), "control.path")
@@ -127,7 +127,7 @@ def _show(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Na
 
 
 def _name_unknown(path: Path, hosts: Sequence[str]) -> None:
-    """Print of each host that is not known which one may be meant."""
+    """Print each unknown host, with a similar name if there is one."""
     for host in [one for one in hosts if _OF_GLOBS.isdisjoint(one)][:_UNKNOWN_NAMED]:
         try:
             ask(path, target("hosts", host))
@@ -136,7 +136,7 @@ def _name_unknown(path: Path, hosts: Sequence[str]) -> None:
 
 
 def exit_status(document: Mapping[str, Any]) -> int:
-    """Return the exit status that a status document asks for."""
+    """Return the exit status for a status document."""
     if document["is_blind"] or document.get("hidden_by_symptom"):
         return _EXIT_BLIND
     is_well = _OPEN.isdisjoint(document["incidents_by_state"]) and not document["problems"]
@@ -144,7 +144,7 @@ def exit_status(document: Mapping[str, Any]) -> int:
 
 
 def _watch(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Namespace) -> int:
-    """Show it again and again, as much as there is room for; return the exit status of the last time."""
+    """Show the status repeatedly, as far as it fits on the screen. Return the latest exit status."""
     from fleet_health.cli.render.keyboard import listening  # noqa: PLC0415 - only for this
 
     status = 0
@@ -170,6 +170,6 @@ def _watch(path: Path, request: Mapping[str, Sequence[str]], options: argparse.N
 
 
 def _at_most(count: int, request: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Ask for no more hosts than there is room for: the service would lay out thousands for it every two seconds."""
+    """Return the request, limited to the hosts that fit, to spare the service a large document every two seconds."""
     limit = min([count, *map(int, request.get("limit", ()))])
     return {**request, "limit": [str(limit)]}

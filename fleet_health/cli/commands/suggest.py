@@ -1,4 +1,4 @@
-"""`fleet-health suggest`: which limits would have suited the hosts of the past better, as TOML to paste."""
+"""`fleet-health suggest`: suggest limits that would have suited the hosts better, as TOML to paste."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _FITS = {
-    Fit.TOO_NEW: f"known for less than {describe(ENOUGH_US)}, too little to suggest a limit",
+    Fit.TOO_NEW: f"known for less than {describe(ENOUGH_US)}, which is too short to suggest a limit",
     Fit.FITS_SO_FAR: "the limit fits what was seen so far",
     Fit.FITS: "the limit fits the rhythm",
     Fit.BY_RHYTHM: "the limit is learned, or there is a schedule; nothing to suggest",
@@ -45,24 +45,24 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "suggest",
         help=SUMMARIES["suggest"],
-        description="Learn the rhythm of each host from the index of the last four weeks, and suggest an override for"
-        " each host whose usual intervals between uploads are longer than its limit, as TOML to paste: the schedule"
-        " that it keeps to, a longer limit, or a limit that is learned. Each override is tried on the past: how many"
-        " incidents of silence were notified and would have been, and how much later those that remain would have"
-        " opened. For each host, the length of the past that was seen and the longest gap in it show how far the"
-        " answer can be trusted. This writes nothing and does not ask the service.",
+        description="Learn the rhythm of each host from the last four weeks of the index, and suggest an override for"
+        " each host whose usual intervals between uploads are longer than its limit, as TOML to paste: the schedule of"
+        " the host, a longer limit, or a learned limit. Each override is tried on the past. The output shows how many"
+        " incidents of silence were notified and would have been, and how much later the remaining ones would have"
+        " opened. For each host, the observed time and the longest gap in it show how reliable the result is. This"
+        " writes no file and does not ask the service.",
         epilog="Exit status: 0 when it completed, with or without a suggestion; 1 when there is no space for temporary"
-        " files; 2 for a bad configuration, or a source that is missing or unreadable.",
+        " files; 2 for an invalid configuration, or a source that is missing or unreadable.",
     )
     add_config_option(parser)
     parser.add_argument("hosts", nargs="*", type=host_glob, metavar="HOST", help="hosts, or globs of them (all)")
-    add_span_options(parser, "7d", "the stretch of the past that the overrides are tried on begins then")
+    add_span_options(parser, "7d", "the begin of the stretch of the past on which the overrides are tried")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Suggest; return the exit status."""
+    """Print suggestions, and return the exit status."""
     since, until = span(options)
     path, globs = config_path(options), HostGlobs(tuple(options.hosts))
     allow_many_files()
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _rhythms(settings: Settings, until: Instant) -> Cadence:
-    """Learn the rhythms of the hosts of the index as of an instant; raises SourceUnavailable."""
+    """Return the rhythms of the hosts in the index as of an instant. Raise SourceUnavailable if it cannot be read."""
     cadence = Cadence(settings.host_limit, settings.ignored)
     for receiver in settings.receivers:
         read_every_row(
@@ -105,7 +105,7 @@ def _rhythms(settings: Settings, until: Instant) -> Cadence:
 
 
 def _tried(settings: Settings, found: Sequence[Suggestion], since: Instant, until: Instant) -> dict[str, Backtest]:
-    """Try suggestions on the past, all of them at once."""
+    """Try all suggestions on the past at once. Return host -> the result."""
     if not found:
         return {}
     overrides = [{"hosts": hosts, **_nested(key, value)} for (key, value), hosts in _grouped(found).items()]
@@ -115,7 +115,7 @@ def _tried(settings: Settings, found: Sequence[Suggestion], since: Instant, unti
 
 
 def _grouped(found: Iterable[Suggestion]) -> dict[tuple[str, str], list[str]]:
-    """Return each setting and value with the hosts that it is suggested for."""
+    """Return (setting, value) -> the hosts for which it is suggested."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for one in found:
         grouped.setdefault((one.key, one.value), []).append(one.host)
@@ -123,7 +123,7 @@ def _grouped(found: Iterable[Suggestion]) -> dict[tuple[str, str], list[str]]:
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:
-    """Return a value as TOML gives it under a dotted key."""
+    """Return a value as the nested tables of its dotted key."""
     for name in reversed(key.split(".")):
         value = {name: value}
     nested: dict[str, Any] = value
@@ -138,7 +138,7 @@ def _lines(
     until: Instant,
 ) -> Iterator[str]:
     if not seen:
-        yield "# No such host has uploaded in the last four weeks."
+        yield "# None of these hosts has uploaded in the last four weeks."
         return
     for fit, words in _FITS.items():
         if those := [one for one in seen if one.fit is fit]:
@@ -146,7 +146,7 @@ def _lines(
             yield from (f"#   {printable(one.host)}: {_seen_in_words(one)}" for one in those)
     yield f"# Gaps are measured in steps of {describe(BIN_US)}."
     if any(one.seen_us < WEEK_US for one in seen if one.fit is not Fit.BY_RHYTHM):
-        yield f"# A night or a weekend shows only where at least {describe(WEEK_US)} were seen. Try again then."
+        yield f"# Nights and weekends show only after at least {describe(WEEK_US)}. Try again then."
     if not found:
         return
     yield f"# The settings below were tried on the past from {local(since)} to {local(until)}."
@@ -165,7 +165,7 @@ def _seen_in_words(one: Comparison) -> str:
 
 
 def _in_words(one: Suggestion, test: Backtest) -> str:
-    """Return what a suggestion comes from, and what it would have changed."""
+    """Return the basis of a suggestion and its effect on the past, in words."""
     words = f"usually up to {describe(one.usual_us)} between uploads; alerts before {test.before}, after {test.after}"
     if not test.later:
         return words
