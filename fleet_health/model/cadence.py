@@ -63,8 +63,9 @@ class Cadence:
         """Whether there was an evaluation by these rhythms, also by a service before this one."""
         self._rhythms: dict[str, Rhythm] = {}
         self._outages = Rhythm(0, 0)
-        self._known: dict[str, tuple[Rhythm, int, int, int, LearnedLimit]] = {}
-        self._days: dict[str, tuple[Rhythm, int, Instant, ComparedDay]] = {}
+        # The latest results, each with the hash of what it depends on: a copy of the bits would double the memory.
+        self._limits: dict[str, tuple[int, LearnedLimit]] = {}
+        self._days: dict[str, tuple[int, ComparedDay]] = {}
 
     def __len__(self) -> int:
         return len(self._rhythms)
@@ -127,7 +128,7 @@ class Cadence:
             kept = {host: rhythm for host, rhythm in kept.items() if is_known(host)}
         kept = {host: rhythm.up_to(latest) for host, rhythm in kept.items()}
         self._rhythms = {host: rhythm for host, rhythm in kept.items() if rhythm.bits}
-        self._known = {host: known for host, known in self._known.items() if host in self._rhythms}
+        self._limits = {host: known for host, known in self._limits.items() if host in self._rhythms}
         self._days = {host: known for host, known in self._days.items() if host in self._rhythms}
 
     def snapshot(self, until: Instant) -> CadenceSnapshot:
@@ -163,12 +164,10 @@ class Cadence:
         if rhythm is None:
             return LearnedLimit(floor_us, 0, None, "nothing is known of its rhythm yet", is_known=False)
         out = outages.seen_from(rhythm.newest)
-        known = self._known.get(host)
-        if known is not None and known[0] == rhythm and known[1:4] == (hash(out), floor_us, ceiling_us):
-            return known[4]
-        limit = learned_limit(rhythm, out, floor_us, ceiling_us)
-        self._known[host] = rhythm, hash(out), floor_us, ceiling_us, limit
-        return limit
+        key, known = hash((rhythm, out, floor_us, ceiling_us)), self._limits.get(host)
+        if known is None or known[0] != key:
+            known = self._limits[host] = key, learned_limit(rhythm, out, floor_us, ceiling_us)
+        return known[1]
 
     def counted_from(self, host: str, outages: Rhythm, last_at: Instant) -> Instant:
         """Return from when on the limit of a host counts that uploaded last at an instant.
@@ -193,12 +192,10 @@ class Cadence:
         if rhythm is None or not (past := rhythm.up_to(now // BIN_US - 1)).bits:
             return NOT_COMPARED
         out = outages.seen_from(past.newest)
-        known = self._days.get(host)
-        if known is not None and known[:3] == (past, hash(out), now):
-            return known[3]
-        day = compared_day(past, out, now)
-        self._days[host] = past, hash(out), now, day
-        return day
+        key, known = hash((past, out, now)), self._days.get(host)
+        if known is None or known[0] != key:
+            known = self._days[host] = key, compared_day(past, out, now)
+        return known[1]
 
     def share_of_usual(self, host: str, length_us: int) -> float:
         """Return how much a host uploaded up to its newest upload, compared with the days before. See there."""
