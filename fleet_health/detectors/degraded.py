@@ -87,7 +87,7 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "6h",
             "window_us",
-            "How far back the receiver's responses are counted. All of them are kept in memory for so long.",
+            "How far back the receiver's responses are counted. They are kept in memory for that long.",
         ),
         Setting(
             "detectors.degraded.min_count",
@@ -109,7 +109,7 @@ SPEC = DetectorSpec(
             "On $host: read `journalctl -u cis490-shipper --since -6h` for what its refused uploads have in common,"
             " such as one of several workers; here `fleet-health explain $host` shows the lines of the receiver.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On $host: find out what its refused uploads have in common, such as one of several workers, or a"
             " version that differs. `fleet-health explain $host` shows the lines of the receiver that refuse it.",
         ),

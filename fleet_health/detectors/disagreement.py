@@ -53,26 +53,30 @@ def settings(
         Kind.COUNT,
         3,
         "min_count",
-        "So many accepted uploads must lack a row: of a host since its last row, or of all hosts since the last row of"
-        " any, however long that took.",
+        "At least this many accepted uploads must lack a row: of one host since its last row, or of all hosts"
+        " since the last row of any host, however long ago that was.",
     )
     return (
-        Setting(f"{table}.window", Kind.DURATION, "30m", "window_us", "How far back the two are compared."),
+        Setting(
+            f"{table}.window", Kind.DURATION, "30m", "window_us", "How far back the journal and the index are compared."
+        ),
         Setting(
             f"{table}.slack",
             Kind.DURATION,
             "2m",
             "slack_us",
-            "How much later than the one the other may come; less than half the window.",
+            "How much later one of the two may report an upload than the other; less than half the window.",
         ),
         *((min_count,) if has_min_count else ()),
-        Setting(f"{table}.min_hosts", Kind.COUNT, min_hosts, "min_hosts", "From so many such hosts on it is an alert."),
+        Setting(
+            f"{table}.min_hosts", Kind.COUNT, min_hosts, "min_hosts", "The alert fires from this many such hosts on."
+        ),
         Setting(
             f"{table}.suggested_fix",
             Kind.SUGGESTED_FIX,
             suggested_fix,
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere=elsewhere,
         ),
     )

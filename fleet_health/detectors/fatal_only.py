@@ -100,7 +100,7 @@ SPEC = DetectorSpec(
             "On $host: read `journalctl -u cis490-shipper --since -5min`;"
             " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On $host: read what the service that uploads logs. `fleet-health explain $host` shows"
             " the lines of the receiver that refuse it.",
         ),
@@ -110,7 +110,7 @@ SPEC = DetectorSpec(
             "On $host: its HEAD has probably diverged, follow FIXYOURSELF.md, section B;"
             " `journalctl -u cis490-shipper --since -5min` shows the 412.",
             "suggested_fix_412",
-            "The text for the case that most of the refusals are 412.",
+            "The text if most of the refusals are 412.",
             elsewhere="On $host: the receiver refuses its uploads with 412 (Precondition Failed), so look at"
             " the version that it runs. `fleet-health explain $host` shows the lines.",
         ),
@@ -120,7 +120,7 @@ SPEC = DetectorSpec(
             "Most responses were 5xx, so look at the receiver before $host: its state and its own journal show what"
             " fails.",
             "suggested_fix_5xx",
-            "The text for the case that most of the refusals are 5xx: then the receiver is at fault, not the host.",
+            "The text if most of the refusals are 5xx: then the receiver is at fault, not the host.",
         ),
     ),
     build=lambda configured: FatalOnly(configured.limits[SYMPTOM], configured.limits[unstamped.SYMPTOM]),

@@ -65,7 +65,7 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "1h",
             "grace_us",
-            "It is alerted when it has been missed for longer than this.",
+            "The alert fires when an expected host has been missing for longer than this.",
         ),
         Setting(
             "detectors.never-seen.suggested_fix",
@@ -73,7 +73,7 @@ SPEC = DetectorSpec(
             "If $host is being set up: check that it is switched on, and `systemctl status cis490-shipper` there."
             " If not: take it out of `hosts.expected`.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="If $host is being set up: check that it is switched on, and that the service that uploads"
             " runs there. If not: take it out of `hosts.expected`.",
         ),

@@ -86,15 +86,15 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "2m",
             "after_us",
-            "The receiver's unit stopped or failed longer ago than this, and has not started since.",
+            "The alert fires if the receiver's unit stopped or failed longer ago than this, and has not started since.",
         ),
         Setting(
             "receiver.down.starts",
             Kind.COUNT,
             5,
             "starts",
-            "The receiver's unit started so often within `window`, and no host has uploaded since the first of these"
-            " starts: it keeps failing.",
+            "The alert also fires if the unit started this many times within `window`, and no host has uploaded"
+            " since the first of these starts.",
         ),
         Setting(
             "receiver.down.window",
@@ -108,15 +108,16 @@ SPEC = DetectorSpec(
             Kind.COUNT,
             3,
             "min_hosts",
-            "That no host uploads counts if so many hosts are silent or refused, and at least the share `ratio` of them"
-            " is silent and was not even refused lately. Hosts that cannot be late yet do not count.",
+            "If no host uploads, the alert fires only if at least this many hosts are silent or refused, and at"
+            " least the share `ratio` of them are silent and were not even refused lately. Hosts that cannot be"
+            " late yet do not count.",
         ),
         Setting(
             "receiver.down.ratio",
             Kind.RATIO,
             0.9,
             "ratio",
-            "The share of the silent among the hosts that count, from which on it is an alert.",
+            "At least this share of the hosts that count must be silent.",
         ),
         Setting(
             "receiver.down.suggested_fix",
@@ -124,7 +125,7 @@ SPEC = DetectorSpec(
             "On the receiver: look at `systemctl status cis490-receiver.service` and start it. If it runs, look at the"
             " network before it; and if `index-stalled` is reported as well, at why it does not write its index.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On the receiver: look at {status} and start it. If it runs, look at the network before"
             " it; and if `index-stalled` is reported as well, at why it does not write its index.",
         ),

@@ -67,15 +67,15 @@ SPEC = DetectorSpec(
             Kind.COUNT,
             3,
             "min_hosts",
-            "From so many hosts on that got mostly 5xx, if they are at least the share `ratio` of those that got any"
-            " response.",
+            "The alert fires from this many hosts with mostly 5xx on, if they are at least the share `ratio` of"
+            " the hosts with a response.",
         ),
         Setting(
             "receiver.failing.ratio",
             Kind.RATIO,
             0.5,
             "ratio",
-            "The share of the hosts that got mostly 5xx among those that got a response, from which on it is an alert.",
+            "At least this share of the hosts with a response must have mostly 5xx.",
         ),
         Setting(
             "receiver.failing.suggested_fix",
@@ -83,7 +83,7 @@ SPEC = DetectorSpec(
             "On the receiver: read `journalctl -u cis490-receiver.service --since -1h` for what fails, and check"
             " whether its disk is full. Change nothing on the hosts until it is fixed.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On the receiver: read {log} for what has failed in the last hour, and check whether its"
             " disk is full. Change nothing on the hosts until it is fixed.",
         ),

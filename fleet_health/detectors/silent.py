@@ -161,39 +161,43 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "30m",
             "after_us",
-            "Its last accepted upload, by the index or the journal, is longer ago than this. Time before the receiver"
-            " or its machine started does not count, nor does that of a mute window.",
+            "The host is silent if its last accepted upload, by the index or the journal, is longer ago than"
+            " this. Time in which the receiver was stopped, its machine was off, or a mute window muted the host"
+            " does not count.",
         ),
         Setting(
             "detectors.silent.cadence",
             Kind.CADENCE,
             "fixed",
             "is_learned",
-            "Whether `after` is the limit (fixed), or each host has a limit of its own, from `after` to `after_max`, by"
-            " its uploads of the last four weeks (learned). The first start with it reads five weeks of the index.",
+            "With `fixed`, `after` is the limit of every host. With `learned`, each host has a limit of its"
+            " own, from `after` to `after_max`, by its uploads of the last four weeks; the first start with it"
+            " reads five weeks of the index.",
         ),
         Setting(
             "detectors.silent.after_max",
             Kind.DURATION,
             "8d",
             "after_max_us",
-            "The longest limit that is learned. It must be no shorter than `after`.",
+            "The longest limit that is learned, at least as long as `after`.",
         ),
         Setting(
             "detectors.silent.expected",
             Kind.SCHEDULE,
             None,
             "expected",
-            "When a host is expected to upload, as a rule in an override: it is silent when such a time has passed"
-            " without an upload. It takes the place of `after` and `cadence`; the limit is never shorter than `after`.",
+            "The times at which a host is expected to upload, usually set in an override. The host is silent"
+            " when such a time has passed without an upload. This replaces `cadence`; the limit is never shorter"
+            " than `after`.",
         ),
         Setting(
             "detectors.silent.lookback",
             Kind.DURATION,
             "24h",
             "lookback_us",
-            "But not longer than this: a host that has not uploaded for so long is no longer taken for a part of the"
-            " fleet. Must be longer than `after`. A limit that is learned prolongs it by as much as it is longer.",
+            "A host without an upload for longer than this no longer counts as part of the fleet. Must be"
+            " longer than `after`. For a host whose learned limit is longer than `after`, this is longer by as"
+            " much.",
         ),
         Setting(
             "detectors.silent.suggested_fix",
@@ -201,7 +205,7 @@ SPEC = DetectorSpec(
             "On $host: look at `systemctl status cis490-shipper cis490-orchestrator` and start what is inactive;"
             " if one of them keeps failing, follow FIXYOURSELF.md.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On $host: check that it is up and reaches the receiver, and that the service that uploads"
             " runs; its log shows why it stopped.",
         ),

@@ -87,8 +87,8 @@ SPEC = DetectorSpec(
             Kind.COUNT,
             24,
             "min_count",
-            "A host that usually uploads less than this in the hours that are compared is not compared. Uploads within"
-            " the same 7.5 minutes count once.",
+            "A host that usually uploads less often than this in the hours that are compared is left out."
+            " Uploads within the same 7.5 minutes count once.",
         ),
         Setting(
             "detectors.slow.suggested_fix",
@@ -96,7 +96,7 @@ SPEC = DetectorSpec(
             "On $host: look at `systemctl status cis490-shipper cis490-orchestrator` and at the load: one of several"
             " workers may have stopped, or what it uploads is made more slowly.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On $host: look at the load, and whether one of several workers has stopped, or what it uploads"
             " is made more slowly.",
         ),

@@ -60,7 +60,7 @@ SPEC = DetectorSpec(
             Kind.COUNT,
             10,
             "min_hosts",
-            "From so many refused hosts on there is one alert for all of them.",
+            "From this many refused hosts on, one alert reports all of them.",
         ),
         Setting(
             "detectors.unknown-hosts.suggested_fix",
@@ -68,7 +68,7 @@ SPEC = DetectorSpec(
             "Look in the receiver's journal for where these requests come from, and block those that are not yours."
             " List your new hosts in `hosts.expected`: then each gets an alert of its own.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
         ),
     ),
     build=lambda configured: UnknownHosts(

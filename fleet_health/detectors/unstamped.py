@@ -70,14 +70,14 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "30m",
             "window_us",
-            "How far back the rejections are counted.",
+            "How far back refusals because of a missing stamp are counted.",
         ),
         Setting(
             "detectors.unstamped.min_count",
             Kind.COUNT,
             10,
             "min_count",
-            "From so many of them on it is worth an alert.",
+            "The alert fires from this many such refusals on.",
         ),
         Setting(
             "detectors.unstamped.suggested_fix",
@@ -85,7 +85,7 @@ SPEC = DetectorSpec(
             "On $host: run `scripts/install-lab-host.sh` to stamp VERSION again, then restart cis490-orchestrator;"
             " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
             "suggested_fix",
-            "What the alert suggests to do.",
+            "The text of the alert that says what to do.",
             elsewhere="On $host: update the software that uploads, and restart it: its uploads carry no code stamp.",
         ),
     ),
