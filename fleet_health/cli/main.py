@@ -1,4 +1,4 @@
-"""The command line: which commands there are. Each is a module of its own, with `add_parser`."""
+"""The command line, which imports and runs the module of the called command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 from fleet_health import __version__
 from fleet_health.cli.commands import SUMMARIES
 
-TYPE_CHECKING = False  # typing takes a tenth of the time that `--help` takes
+TYPE_CHECKING = False  # importing typing would take a tenth of the time of `--help`
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 _EXIT_USAGE, _EXIT_NAGIOS_UNKNOWN = 2, 3
 _EXIT_PIPE, _EXIT_INTERRUPT = 128 + signal.SIGPIPE, 128 + signal.SIGINT
-# What write(2) fails with if the disk behind stdout is at fault. A file that is opened has a name; stdout has none, and
-# the service prints nothing.
+# The errors of write(2) if the disk of stdout is at fault. Errors of opened files have a name, and the service prints
+# nothing.
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 def run_command(arguments: list[str]) -> int:
-    """Parse the command line and run the command; return its exit status."""
-    # Each command must start quickly, and the service not carry what only other commands need: so the module of the
-    # command called is all we import, and none to list them.
+    """Parse the command line, run the command, and return its exit status."""
+    # Only the module of the called command is imported, and none to list the commands, so that each command starts
+    # quickly and the service does not carry modules of other commands.
     named = [command for command in SUMMARIES if arguments[:1] == [command]]
     _have_streams()
     parser = build_parser(named) if named else _outline()
@@ -39,7 +39,7 @@ def run_command(arguments: list[str]) -> int:
         if unknown:
             _refuse(parser, arguments, unknown)
     except SystemExit as stopped:
-        if "--nagios" in arguments and stopped.code == _EXIT_USAGE:  # which would be critical, and there is no line
+        if "--nagios" in arguments and stopped.code == _EXIT_USAGE:  # status 2 would mean critical
             print("FLEET UNKNOWN - wrong arguments; see `fleet-health status --help`")  # noqa: T201
             return _EXIT_NAGIOS_UNKNOWN
         if stopped.code == _EXIT_USAGE:
@@ -48,7 +48,7 @@ def run_command(arguments: list[str]) -> int:
     try:
         status: int = options.command(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         _let_stdout_go()
         return _EXIT_PIPE
     except OSError as error:
@@ -57,7 +57,7 @@ def run_command(arguments: list[str]) -> int:
         _let_stdout_go()
         print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
         return os.EX_IOERR
-    except KeyboardInterrupt:  # the user interrupted us
+    except KeyboardInterrupt:  # the user interrupted the command
         return _EXIT_INTERRUPT
     return status
 
@@ -78,7 +78,7 @@ def _suggest(parser: argparse.ArgumentParser, arguments: list[str]) -> None:
 
 
 def _have_streams() -> None:
-    """Open streams that are closed, and escape characters that stdout cannot show, so that neither makes us fail."""
+    """Open closed streams, and escape characters that stdout cannot show, because both would cause errors later."""
     if sys.stdin is None:
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
     if sys.stdout is None:
@@ -86,16 +86,16 @@ def _have_streams() -> None:
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it already
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr does by default
 
 
 def _let_stdout_go() -> None:
-    """Drop what could not be written, or the interpreter would try it once more at its end."""
+    """Drop output that could not be written, because the interpreter would retry writing it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser(commands: Iterable[str] = SUMMARIES) -> argparse.ArgumentParser:
-    """Make the parser of the command line, with the commands given."""
+    """Return the parser of the command line with some commands."""
     parser, subparsers = _parser()
     for command in commands:
         importlib.import_module(f"fleet_health.cli.commands.{command.replace('-', '_')}").add_parser(subparsers)
@@ -103,7 +103,7 @@ def build_parser(commands: Iterable[str] = SUMMARIES) -> argparse.ArgumentParser
 
 
 def _outline() -> argparse.ArgumentParser:
-    """Make a parser that lists the commands, and knows nothing of them but their names."""
+    """Return a parser that only lists the commands, without their arguments."""
     parser, subparsers = _parser()
     for command, summary in SUMMARIES.items():
         subparsers.add_parser(command, help=summary, add_help=False)
@@ -111,7 +111,7 @@ def _outline() -> argparse.ArgumentParser:
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
-    """Format help for the width of the terminal, without shutil, which argparse would import to ask for it."""
+    """Return a formatter for the width of the terminal, without importing shutil as argparse does."""
     try:
         columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(1).columns)
     except (ValueError, OSError):

@@ -1,7 +1,7 @@
-"""Names for a shell's completion, asked from the service: `fleet-health __complete hosts|silences PREFIX [CONFIG]`.
+"""Print names from the service for completion: `fleet-health __complete hosts|silences PREFIX [CONFIG]`.
 
-A person waits for every keystroke here. So it asks for a tenth of a second at most, and whatever goes wrong, it prints
-nothing. What it prints is text, a name a line; to quote it is the shell's part.
+A person waits for each keystroke, so the request may take at most a tenth of a second, and after any error nothing is
+printed. The output has one name on each line, which the shell quotes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def print_names(arguments: Sequence[str]) -> int:
             sys.stdout.write("".join(f"{name}\n" for name in found))
             sys.stdout.flush()
         except (FleetHealthError, OSError, KeyError, TypeError, ValueError):
-            # An unexpected response does not count either; it may be that of another release.
+            # An unexpected response may be that of another release.
             return 0
     return 0
 
@@ -49,5 +49,5 @@ def _names(socket: Path, kind: str, prefix: str) -> Iterator[str]:
 
 
 def _is_typeable(name: str) -> bool:
-    """Return whether a name is a line of text that a terminal shows as it is."""
+    """Return whether a name is a single line that a terminal shows unchanged."""
     return name.isprintable() and printable(name) == name

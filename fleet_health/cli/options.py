@@ -1,4 +1,4 @@
-"""Options that several commands share, and the message about a configuration that cannot be used."""
+"""The options that several commands share, and the message about a configuration that cannot be used."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
 EXIT_CONFIG = 2
-"""The exit status for a configuration that cannot be used; the unit file counts on it."""
+"""The exit status for a configuration that cannot be used. The unit file relies on it."""
 
 
 EXIT_BLIND = 3
-"""The exit status if the service sees too little, or would by a configuration."""
+"""The exit status if the service is blind or has gaps, or would with a configuration."""
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -39,23 +39,23 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_config_option(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
-    """Add `--config`; with `argparse.SUPPRESS` for the default, one that is given before an action holds."""
+    """Add `--config`. With the default `argparse.SUPPRESS`, an option before an action stays in effect."""
     parser.add_argument(
         "--config",
         type=Path,
         default=default,
         metavar="FILE",
-        help=f"the configuration; by default {DEFAULT_PATH}, or all defaults where that does not exist",
+        help=f"the configuration; by default {DEFAULT_PATH}, or all defaults if that does not exist",
     )
 
 
 def add_config_file(parser: argparse.ArgumentParser) -> None:
-    """Let the configuration be given without `--config`, too."""
+    """Add a positional argument for the configuration, as an alternative to `--config`."""
     parser.add_argument("config_file", nargs="?", type=Path, metavar="FILE", help="the same as --config FILE")
 
 
 def config_path(options: argparse.Namespace) -> Path | None:
-    """Return the configuration file to read; None for an empty one."""
+    """Return the configuration file to read; None for all defaults."""
     chosen: Path | None = options.config or getattr(options, "config_file", None)
     if chosen is None and DEFAULT_PATH.exists():
         return DEFAULT_PATH
@@ -63,14 +63,14 @@ def config_path(options: argparse.Namespace) -> Path | None:
 
 
 def refuse(error: ConfigError) -> int:
-    """Print every problem of a configuration; return the exit status for it."""
+    """Print every problem of a configuration, and return the exit status."""
     for problem in error.problems:
         print(f"{error.path}: {problem}", file=sys.stderr)  # noqa: T201
     return EXIT_CONFIG
 
 
 def length(at_least: str, at_most: str = LONGEST) -> Callable[[str], int]:
-    """Return what reads an argument that is a duration; returns microseconds."""
+    """Return a function that parses a duration to microseconds, for argparse."""
     read = duration(at_least=at_least, at_most=at_most)
 
     def read_argument(text: str) -> int:
@@ -83,24 +83,24 @@ def length(at_least: str, at_most: str = LONGEST) -> Callable[[str], int]:
 
 
 def host_glob(text: str) -> str:
-    """Read an argument that is a host's name, or a glob for some; returns it for the names that hosts are known by."""
+    """Parse a host name or a glob, for argparse. Return it in the form of known host names."""
     if not text or not is_utf8(text):
-        raise argparse.ArgumentTypeError(f"expected a host's name or a glob in UTF-8, found '{printable(text)}'")
+        raise argparse.ArgumentTypeError(f"expected a host name or a glob in UTF-8, found '{printable(text)}'")
     return subject_glob(text)
 
 
 def is_utf8(text: str) -> bool:
-    """Return whether an argument was UTF-8; what was not has been let in as surrogates."""
+    """Return whether an argument was UTF-8. Other bytes are in the text as surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def instant(text: str) -> Instant:
-    """Read an argument that is a time which has passed."""
+    """Parse a time in the past, for argparse."""
     return _when(text, is_ahead=False)
 
 
 def coming_instant(text: str) -> Instant:
-    """Read an argument that is a time to come: a length of time counts from now."""
+    """Parse a time in the future, for argparse. A duration counts from now."""
     return _when(text, is_ahead=True)
 
 

@@ -1,4 +1,4 @@
-"""Commands that root runs: they give up root for good before they touch files in the directory of another user."""
+"""Drop root for good in commands that root runs, before they touch files in a directory of another user."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _STATUS = Path("/proc/self/status")
 
 
 def become_owner_of(directory: Path) -> None:
-    """Become the owner of a directory for good, with the right to read the journal; nothing if we are not root.
+    """Become the owner of a directory for good, keeping the right to read the journal. Do nothing unless root.
 
-    If the directory is root's, or missing, we stay root.
+    If the directory belongs to root or is missing, the process stays root.
 
     Raises:
-        SinkUnavailable: Its path leads over a link of another user, or root cannot be given up. We are still root.
+        SinkUnavailable: The path contains a link of another user, or root cannot be dropped. The process is still root.
 
     """
     if os.geteuid() != 0:
@@ -55,7 +55,7 @@ def become_owner_of(directory: Path) -> None:
 
 
 def _groups_of(uid: int, directory_gid: int) -> tuple[int, Sequence[int]]:
-    """Return the group of a user, and all groups to be in; for a user without a name those of the directory."""
+    """Return the group and all groups for a user; for a user without a name, the group of the directory."""
     try:
         user = pwd.getpwuid(uid)
     except KeyError:
@@ -69,7 +69,7 @@ def _groups_of(uid: int, directory_gid: int) -> tuple[int, Sequence[int]]:
 
 
 def _ensure_dropped(uid: int, gid: int) -> None:
-    """Raise SystemExit if there is a way back to root, which only a bug, or odd secure bits, can leave open."""
+    """Raise SystemExit if the process could become root again, which only a bug or unusual securebits can cause."""
     is_dropped = os.getresuid() == (uid, uid, uid) and os.getresgid() == (gid, gid, gid)
     with suppress(OSError):
         os.setresuid(-1, 0, -1)
@@ -81,4 +81,4 @@ def _ensure_dropped(uid: int, gid: int) -> None:
             if name in {b"CapPrm", b"CapEff", b"CapAmb"} and int(value, 16):
                 is_dropped = False
     if not is_dropped:
-        raise SystemExit("root could not be dropped for good; nothing was written. Run this as the service's user")
+        raise SystemExit("root could not be dropped for good; no file was written. Run this as the user of the service")

@@ -1,4 +1,4 @@
-"""Silences as the command makes and ends them: by the service, or in the file where none runs."""
+"""Create and end silences for the command, through the service or, if it is not running, in the file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _Written = TypeVar("_Written")
 
 @dataclass(frozen=True, slots=True)
 class SilenceAccess:
-    """Access to silences: through the service, which learns the user from the kernel; without a service, in the file.
+    """Access to silences through the service, which knows the user from the kernel; without a service, in the file.
 
     Raises:
-        SinkUnavailable: In every method: they cannot be written, and not for want of a right to.
-        NoAnswerError: There is no such right, nor a service to ask.
-        RefusedError: The service refuses.
-        RequestError: So would it, if there were one.
+        SinkUnavailable: In every method, if the file cannot be written for a reason other than permissions.
+        NoAnswerError: This user may not write the file, and there is no service to ask.
+        RefusedError: The service refuses the request.
+        RequestError: There is no service, and the request is invalid.
 
     """
 
@@ -45,7 +45,7 @@ class SilenceAccess:
     author: str = field(default_factory=lambda: author_of(os.getuid(), {"on_behalf_of": _sudo_user()}))
 
     def add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
-        """Make one; return it, and what it acknowledges."""
+        """Create a silence. Return it, and the incidents that it acknowledges."""
         try:
             answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
         except NoAnswerError as error:
@@ -54,7 +54,7 @@ class SilenceAccess:
         return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
 
     def end(self, what: str) -> list[Silence]:
-        """End those that are meant by an id, or by the name of hosts."""
+        """End and return the silences that an id, a host name or a glob selects."""
         user = _sudo_user()
         query = {} if user is None else {"on_behalf_of": [user]}
         try:
@@ -68,7 +68,7 @@ class SilenceAccess:
         now = _now()
         silence = wanted(request, now, self.author)
         if silence.is_until_resolved:
-            # They take long to import.
+            # Imported only here, because it takes long.
             from fleet_health.service.restoring import read_state  # noqa: PLC0415
             from fleet_health.service.saved_state import SavedState  # noqa: PLC0415
 
@@ -87,7 +87,7 @@ class SilenceAccess:
         return ended
 
     def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
-        """Write the file if no service responds. If this user may not, report that there is no service."""
+        """Write the file if no service responds. If this user may not, raise the error that there is no service."""
         try:
             become_owner_of(self.file.path.parent)
             return write()
@@ -103,7 +103,7 @@ def _warn(warning: str) -> None:
 
 
 def _sudo_user() -> str | None:
-    """Return the user who runs this command by sudo; None without sudo."""
+    """Return the user who runs this command through sudo; None without sudo."""
     return os.environ.get("SUDO_USER") or None
 
 

@@ -1,4 +1,4 @@
-"""The stretch of the past that a command evaluates: the options that name it, and what they mean."""
+"""The options for the stretch of the past that a command evaluates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_span_options(parser: argparse.ArgumentParser, since: str, description: s
     Args:
         parser: The parser of the command, which also reports errors.
         since: The default of `--since`.
-        description: What begins then.
+        description: The help of `--since`.
 
     """
     parser.add_argument(
@@ -31,13 +31,13 @@ def add_span_options(parser: argparse.ArgumentParser, since: str, description: s
 
 
 def span(options: argparse.Namespace) -> tuple[Instant, Instant]:
-    """Return the begin and the end of the stretch; the command ends if there is no such past."""
+    """Return the begin and the end of the stretch. Exit with an error if it is not in the past."""
     now = clock.now()
     since: Instant = options.since
     until: Instant = now if options.until is None else options.until
     if not since < until <= now:
         options.parser.error(
-            "expected --since to be before --until, and that not in the future,"
+            "expected --since to be before --until, and --until not in the future,"
             f" found {local(since)} and {local(until)}; it is {local(now)}"
         )
     return since, until

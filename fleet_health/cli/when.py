@@ -1,4 +1,4 @@
-"""Times as people write them on the command line."""
+"""Parse times as people write them on the command line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FORMS = (
     " `yesterday 18:55`), with or without a zone behind (2026-11-20T18:55Z, `2026-11-20 18:55 +01:00`,"
     " `18:55 Europe/Berlin`), how long ago (90m, 3d, 1h30m), or seconds since the epoch (@1795000000)"
 )
-"""How a time that has passed may be written on the command line."""
+"""The forms of a time in the past."""
 FORMS_AHEAD = (
     FORMS.replace("`today` or `yesterday`", "`today` or `tomorrow`")
     .replace("yesterday", "tomorrow")
     .replace("how long ago", "how long from now")
 )
-"""How a time that is to come may be written there."""
+"""The forms of a time in the future."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _is_span = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+", re.ASCII).fullmatch
@@ -37,15 +37,15 @@ _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
 
 
 def parse_when(text: str, now: Instant, *, is_ahead: bool = False) -> Instant:
-    """Read a time that a person wrote, in one of the `FORMS`.
+    """Return the instant for a text in one of the `FORMS`.
 
     Args:
-        text: What was written. What has no zone is meant in the local one, and a date without a time is its midnight.
+        text: The text. Without a zone it is in local time, and a date without a time means midnight.
         now: The present.
-        is_ahead: Whether a length of time counts from now on, and not back from now.
+        is_ahead: Whether a duration counts forward from now rather than back.
 
     Raises:
-        TimeError: It is in none of them.
+        TimeError: The text has none of these forms.
 
     """
     written = " ".join(text.split())
@@ -92,7 +92,7 @@ def _day(word: str, now: Instant, zone: tzinfo | None) -> date:
 
 
 def _zone(offset: str | None, name: str | None) -> tzinfo | None:
-    """Return the zone that was written; None for the local one."""
+    """Return the zone in the text; None for local time."""
     if offset:
         if offset.upper() in {"Z", "UTC"}:
             return UTC

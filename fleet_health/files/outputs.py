@@ -1,6 +1,6 @@
-"""Checks that the service can write to the places that a configuration names.
+"""Check that the service can write to the files and directories that a configuration names.
 
-A directory that it may not write to is no error of the configuration, so it would show only when something is written.
+A directory without write permission is no error of the configuration, so it would otherwise show only at a write.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """A place that the service writes to.
+    """A file or directory to which the service writes.
 
     Attributes:
-        key: The key of the setting that names it.
-        directory: The directory that it writes files in.
-        file: The file; None if it writes several.
-        drop_in: The drop-in that allows the unit to write there.
+        key: The key of its setting.
+        directory: The directory of its files.
+        file: The file; None for several files.
+        drop_in: The drop-in that permits the unit to write there.
         is_created: Whether the service creates the directory if it is missing.
 
     """
@@ -35,7 +35,7 @@ class Output(NamedTuple):
 
     @property
     def place(self) -> Path:
-        """The existing directory that decides whether it can be written: its own, or the one to create that in."""
+        """The existing directory that must be writable: its own, or the parent in which that will be created."""
         place = self.directory
         while self.is_created and not os.path.lexists(place) and place.name:
             place = place.parent
@@ -43,7 +43,7 @@ class Output(NamedTuple):
 
 
 def outputs(settings: Settings) -> Iterator[Output]:
-    """Return each place that the service writes to."""
+    """Yield each file or directory to which the service writes."""
     alerts, textfile, page = settings.alerts_path, settings.metrics.textfile, settings.page_directory
     yield Output("alerts.path", alerts.parent, alerts, "alert-log.conf", is_created=False)
     yield Output("state.directory", settings.state_directory, None, "alert-log.conf", is_created=True)
@@ -54,7 +54,7 @@ def outputs(settings: Settings) -> Iterator[Output]:
 
 
 def unwritable(output: Output) -> str:
-    """Return why this process cannot write to a place, in a clause; empty if nothing is known to be in the way."""
+    """Return why this process cannot write to a place, in a clause; empty if no obstacle is known."""
     place = output.place
     try:
         is_read_only = bool(os.statvfs(place).f_flag & os.ST_RDONLY)
@@ -63,7 +63,8 @@ def unwritable(output: Output) -> str:
     if not place.is_dir():
         return f"{place}: expected a directory, found another file"
     if is_read_only:
-        return f"{place}: read-only; the unit lets the service write only to its own: see drop-ins/{output.drop_in}"
+        own = "the unit lets the service write only to its own directories"
+        return f"{place}: read-only; {own}: see drop-ins/{output.drop_in}"
     if not os.access(place, os.W_OK | os.X_OK):
         return f"{place}: permission denied; let the user of the service write there"
     return "" if output.file is None else _unwritable_file(output.file)

@@ -177,7 +177,7 @@ def test_on_a_terminal_it_is_prose(site: Site) -> None:
     assert "\x1b[31;1mquiet: silent\x1b[0m" in coloured
     assert plain[0].startswith("warning: The journal cannot be read, so only silent is evaluated: ")
     assert not any(line.startswith("{") for line in plain)
-    assert plain[-1] == "1 host checked, 1 new alert (dry run: none was written)"
+    assert plain[-1] == "1 host checked, 1 new alert (dry run: not written)"
     indented = [line for line in plain if line.startswith("    ")]
     assert max(map(len, indented)) <= 60 < len(fix)
     assert " ".join(line.strip() for line in indented).endswith(fix.strip())

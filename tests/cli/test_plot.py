@@ -152,7 +152,7 @@ def test_of_too_many_hosts_those_in_most_trouble_are_shown(tmp_path: Path) -> No
     assert shown == sorted(shown)
     assert texts(drawn(timeline, tmp_path)).count(
         "2026-10-21 00:00 to 2026-11-20 00:00 UTC: 301 hosts, 100 with incidents;"
-        " shown are the 80 in most trouble, 221 are left out"
+        " the 80 in most trouble are shown, 221 are left out"
     )
 
 
@@ -420,7 +420,7 @@ def test_a_matplotlib_that_is_not_whole_is_named(tmp_path: Path) -> None:
     )
 
     assert done.stderr.splitlines()[-1].endswith(
-        "PlotError: matplotlib is there, but cannot be loaded: no numpy of that kind"
+        "PlotError: matplotlib is installed, but cannot be imported: no numpy of that kind"
     )
 
 

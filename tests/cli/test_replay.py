@@ -400,7 +400,7 @@ def test_that_the_journal_is_empty_is_said(recorded: Site, run_command: RunComma
     done = run_command("replay", "--config", recorded.config, *arguments)
 
     assert done.status == 0
-    assert "\nthe journal has nothing from before 2026-11-23 16:00:00+00:00\n" in done.stdout
+    assert "\nthe journal has no data before 2026-11-23 16:00:00+00:00\n" in done.stdout
 
 
 def test_who_is_ignored_is_not_in_the_picture(recorded: Site, run_command: RunCommand) -> None:

@@ -197,8 +197,8 @@ def test_nothing_found_says_what_was_looked_at(lab: Lab, setup: Callable[..., Fi
     done = setup("--yes")
 
     assert done.status == 1
-    assert "No receiver was found. Looked at the latest 3 lines of 2 units" in done.stderr
-    assert "odd.service has lines about uploads in a format that is not known" in done.stderr
+    assert "No receiver was found. Searched the latest 3 lines of 2 units" in done.stderr
+    assert "odd.service has lines about uploads in an unknown format" in done.stderr
     assert r"took a PUT /files/pi-01/x of 3 MB\x1b[31m" in done.stderr
     assert "\x1b" not in done.stderr
     assert "What to do:" in done.stderr
@@ -226,7 +226,7 @@ def test_a_configuration_is_not_replaced_unasked(lab: Lab, setup: Callable[..., 
     lab.config.write_text('tick = "1m"\n')
     refused = setup("--yes")
     assert (refused.status, lab.config.read_text()) == (1, 'tick = "1m"\n')
-    assert "holds settings of your own" in refused.stderr
+    assert "contains settings" in refused.stderr
 
     assert setup("--yes", "--replace").status == 0
     assert "mine.service" in lab.config.read_text()
@@ -366,7 +366,7 @@ def test_nothing_is_written_when_it_is_left(
         shell.answer(each, "\n")
 
     assert shell.finish() == status
-    assert f"{said}: nothing was written." in shell.seen
+    assert f"{said}: no file was written." in shell.seen
     assert list(lab.config.parent.iterdir()) == []
 
 
@@ -377,7 +377,7 @@ def test_no_is_an_answer(lab: Lab, terminal: Callable[..., Terminal]) -> None:
     shell = terminal()
     shell.answer("Is mine.service the receiver?", "y\n")
     shell.answer("The index of mine.service", "none\n")
-    shell.answer("holds settings. Replace it?", "\n")
+    shell.answer("contains settings. Replace it?", "\n")
 
     assert shell.finish() == 1
     assert lab.config.read_text() == 'tick = "1m"\n'

@@ -71,7 +71,7 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
         (["pi-*", "other", "--for", "2h", "--reason", "x"], "pi-*: a second word cannot be used with it"),
         (["pi-*", "--for", "2h", "--reason", "\udcff"], "expected UTF-8, found '\\udcff'"),
         (["\udcff", "--for", "2h", "--reason", "x"], "a glob in UTF-8, found '\\udcff'"),
-        (["", "--for", "2h", "--reason", "x"], "expected a host's name or a glob in UTF-8, found ''"),
+        (["", "--for", "2h", "--reason", "x"], "expected a host name or a glob in UTF-8, found ''"),
         (["list", "pi-*", "--for", "1h"], "list: a second word and --for cannot be used with it"),
         (["expire"], "expire needs the ID of a silence, or a host or glob"),
         (["end", "abc", "--reason", "x"], "end: --reason cannot be used with it"),

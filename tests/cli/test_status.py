@@ -187,7 +187,7 @@ def test_a_name_that_is_no_text_is_refused(run_command: RunCommand) -> None:
         done = run_command(command, "\udcff")
 
         assert done.status == 2
-        assert "expected a host's name or a glob in UTF-8, found '\\udcff'" in done.stderr
+        assert "expected a host name or a glob in UTF-8, found '\\udcff'" in done.stderr
 
 
 @pytest.mark.parametrize("answer", [b"220 mail.example.org ESMTP\n", b"[]\n", b"\xff\n"])

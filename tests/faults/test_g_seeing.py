@@ -296,7 +296,7 @@ def test_G4_what_was_not_read_stands_beside_the_result(site: Site, run_command: 
         assert done.documents[-1]["understood"]["journal"] == {"came_in": 1, "understood": 1}
     for source, begin in begins:
         shown = local_wall(begin)
-        assert f"the {source} has nothing from before {shown}" in in_words
+        assert f"the {source} has no data before {shown}" in in_words
         assert f"to {shown}: the {source} begins later\n" in check_in_words
 
 

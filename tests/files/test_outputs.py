@@ -60,7 +60,7 @@ def test_a_file_system_that_is_read_only_points_to_the_drop_in(monkeypatch: pyte
     monkeypatch.setattr(os, "statvfs", lambda _: Mounted)
 
     assert unwritable(output(tmp_path)) == (
-        f"{tmp_path}: read-only; the unit lets the service write only to its own: see drop-ins/a.conf"
+        f"{tmp_path}: read-only; the unit lets the service write only to its own directories: see drop-ins/a.conf"
     )
 
 

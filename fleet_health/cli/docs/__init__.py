@@ -1,1 +1,1 @@
-"""The manual pages, made from the parser and from the configuration's keys."""
+"""Make the manual pages from the parser and from the keys of the configuration."""

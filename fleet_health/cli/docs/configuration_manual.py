@@ -1,6 +1,6 @@
-"""The manual page of the configuration: the comments of the example, and of each key what it takes and its default.
+"""Make the manual page of the configuration: the comments of the example, and for each key its kind and default.
 
-In the example a blank line or `#` alone ends a paragraph, and a setting that is off stands right behind its `#`. A
+In the example, a blank line or a lone `#` ends a paragraph, and a setting that is off directly follows its `#`. A
 comment is about the setting or the table that follows it.
 """
 
@@ -27,14 +27,14 @@ PAGE = f"{NAME}.{SECTION}"
 _EXAMPLE_PATH = "/usr/local/share/doc/fleet-health/config.example.toml"
 
 EXAMPLES = {
-    "Watch a receiver with a unit and an index of its own": """\
+    "Watch a receiver with another unit and index": """\
 [journal]
 unit = "uploads.service"
 
 [index]
 path = "/srv/uploads/index.jsonl"
 """,
-    "Give hosts that upload rarely more time, and expect one that must be there": """\
+    "Give hosts that upload rarely more time, and expect a host that must upload": """\
 [hosts]
 expected = ["pi-07"]
 
@@ -42,7 +42,7 @@ expected = ["pi-07"]
 hosts = ["bench-*"]
 detectors.silent.after = "6h"
 """,
-    "Send notifications to a program of yours, and only what lasts to another one": """\
+    "Send notifications to your own program, and only lasting incidents to another one": """\
 [[destinations]]
 name = "tickets"
 type = "webhook"
@@ -62,9 +62,9 @@ to = "06:00"
 zone = "Europe/Berlin"
 """,
 }
-"""What each configuration is for, and its text."""
+"""Purpose of an example -> its text."""
 
-# What is listed for a table that may occur several times; an override has no defaults.
+# The keys of tables that may occur several times. An override has no defaults.
 _LISTS = {
     "overrides": {"hosts": HOSTS_KEY, **{key: replace(entry, default=None) for key, entry in OVERRIDABLE.items()}},
     "quiet": QUIET_KEYS,
@@ -81,10 +81,10 @@ _setting = re.compile(r"(?P<off>#?)(?P<name>[\w.-]+) = (?P<value>.+)").fullmatch
 
 
 def configuration_page(example: str, program: str) -> str:
-    """Make the page from the text of the example; the program is named with its version.
+    """Return the page, made from the text of the example. `program` is its name with the version.
 
     Raises:
-        ValueError: The example has a line that is none of the above, or lacks a key.
+        ValueError: The example has a line that is neither a comment nor a setting, or lacks a key.
 
     """
     reader = _Reader()
@@ -97,7 +97,7 @@ def configuration_page(example: str, program: str) -> str:
         roff.section("NAME"),
         f"{roff.escape(NAME)} \\- {roff.prose(title.partition(': ')[2].removesuffix('.'))}",
         roff.section("DESCRIPTION"),
-        roff.prose(f"What follows are the comments of the example, {_EXAMPLE_PATH}, so it speaks of that file."),
+        roff.prose(f"This page contains the comments of the example, {_EXAMPLE_PATH}, and refers to that file."),
     ]
     for text in description:
         body += roff.paragraph(text)
@@ -112,7 +112,7 @@ def configuration_page(example: str, program: str) -> str:
 
 @dataclass
 class _Reader:
-    """Turns the lines of the example into roff, one by one."""
+    """Converts the lines of the example to roff, one by one."""
 
     roff: list[str] = field(default_factory=list)
     comment: list[str] = field(default_factory=list)
@@ -122,7 +122,7 @@ class _Reader:
     missing: set[str] = field(default_factory=lambda: set(KEYS))
 
     def take(self, line: str) -> None:
-        """Read one more line."""
+        """Read a line."""
         if prose := _prose(line):
             target = self.example if self.listed and not prose["text"] else self.comment
             target.append(line)
@@ -142,7 +142,7 @@ class _Reader:
             raise ValueError(f"neither a comment nor a setting: {line}")
 
     def finish(self) -> None:
-        """Finish: detectors that the example does not mention get a section from what they declare."""
+        """Add a section for each detector that the example does not mention, from its declaration."""
         self._end_list()
         for spec in DETECTORS:
             keys = (*spec.switches, *(one.key for one in spec.settings))
@@ -200,13 +200,13 @@ class _Reader:
 
 
 def _paragraphs(lines: list[str]) -> list[str]:
-    """Return the paragraphs of a comment, without its signs."""
+    """Return the paragraphs of a comment, without `#`."""
     text = "\n".join(line.removeprefix("#").strip() for line in lines)
     return [" ".join(part.split()) for part in re.split(r"\n{2,}", text) if part.strip()]
 
 
 def _takes(entry: Key, example: str) -> str:
-    """Return what a key takes, in the words with which it refuses another thing, and what it is by default."""
+    """Return the kind of a key, in the words of its errors, and its default."""
     kind = _kind(entry)
     said = roff.escape(f"{kind[:1].upper()}{kind[1:]}.")
     if entry.default is not None:
@@ -221,11 +221,11 @@ def _kind(entry: Key) -> str:
         entry.read(object())
     except ValueError as error:
         return str(error)
-    raise TypeError("a key that takes anything does not say what it takes")
+    raise TypeError("a key of any kind has no description of its kind")
 
 
 def _written(value: Any) -> str:
-    """Write a value as TOML; one with backslashes as it is easiest to read."""
+    """Return a value as TOML; a text with backslashes in single quotes, which reads best."""
     if isinstance(value, str) and "\\" in value and "'" not in value:
         return f"'{value}'"
     return json.dumps(value, ensure_ascii=False)

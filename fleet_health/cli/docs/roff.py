@@ -1,4 +1,4 @@
-"""Text as roff, for manual pages: what a shell or a file is to hold stays as it can be typed and copied."""
+"""Format text as roff for manual pages, such that commands and settings can be copied from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-# roff would make a hyphen or a quotation mark of these, or take them for its own.
+# roff would convert these to typographic hyphens and quotation marks, or interpret them.
 _ESCAPES = {
     "\\": r"\e",
     "-": r"\-",
@@ -17,7 +17,7 @@ _ESCAPES = {
     "`": r"\(ga",
     "^": r"\(ha",
     "~": r"\(ti",
-    # A terminal of the locale C has no ellipsis, and would be shown nothing.
+    # A terminal with the locale C cannot show an ellipsis.
     "…": "...",
 }
 
@@ -28,10 +28,10 @@ _words = re.compile(r"(?<![\w-])(--?[a-z][\w-]*|[A-Z][A-Z-]*(?![\w-]))", re.ASCI
 
 
 def page(name: str, section: int, version: str, body: Iterable[str]) -> str:
-    """Make a page. It has no date, only the version, so that it is the same whenever it is made."""
+    """Return a page. It has the version but no date, so that builds are reproducible."""
     head = [
         f'.TH {escape(name.upper())} {section} "" "{escape(version)}"',
-        '.\\" Ragged and unhyphenated: a name or a command that is broken in two cannot be copied.',
+        '.\\" Ragged and unhyphenated, because names and commands that are broken cannot be copied.',
         ".nh",
         ".ad l",
     ]
@@ -39,32 +39,32 @@ def page(name: str, section: int, version: str, body: Iterable[str]) -> str:
 
 
 def section(title: str) -> str:
-    """Begin a section."""
+    """Return the heading of a section."""
     return f".SH {escape(title)}"
 
 
 def subsection(title: str) -> str:
-    """Begin a part of a section."""
+    """Return the heading of a subsection."""
     return f'.SS "{escape(title)}"'
 
 
 def paragraph(text: str) -> list[str]:
-    """Make a paragraph of prose."""
+    """Return a paragraph of prose."""
     return [".PP", prose(text)]
 
 
 def item(tag: str, *lines: str) -> list[str]:
-    """Make an entry of a list: what it is about, and lines that say what there is to say, all of them roff."""
+    """Return an entry of a list: its tag, and the lines of its text. All are roff."""
     return [".TP", tag, *"\n.br\n".join(lines).splitlines()]
 
 
 def example(lines: Iterable[str]) -> list[str]:
-    """Show lines as they are."""
+    """Return lines that are shown unchanged."""
     return [".PP", ".EX", *(_at_start(escape(line)) for line in lines), ".EE"]
 
 
 def examples(shown: Mapping[str, Sequence[str]]) -> list[str]:
-    """Make the section of examples: what each is for, and its lines as they are typed."""
+    """Return the section of examples, each with its purpose and its lines."""
     body = [section("EXAMPLES")]
     for number, (purpose, lines) in enumerate(shown.items()):
         body += [*paragraph(f"{purpose}:")[number == 0 :], *example(lines)]
@@ -72,13 +72,13 @@ def examples(shown: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def prose(text: str) -> str:
-    """Make roff of a text in which code stands between backticks."""
+    """Return a text as roff, with code in place of backticks."""
     parts = _code(" ".join(text.split()))
     return _at_start("".join(bold(part) if number % 2 else escape(part) for number, part in enumerate(parts)))
 
 
 def usage(text: str) -> str:
-    """Make roff of a usage: options as they are typed, what stands for something else set apart."""
+    """Return a usage as roff, with literal options in bold and placeholders in italics."""
     parts = []
     for number, part in enumerate(_words(text)):
         mark = escape if number % 2 == 0 else bold if part.startswith("-") else italic
@@ -87,22 +87,22 @@ def usage(text: str) -> str:
 
 
 def reference(name: str, section: int) -> str:
-    """Refer to another page."""
+    """Return a reference to another page."""
     return f"{bold(name)}({section})"
 
 
 def bold(text: str) -> str:
-    """Format literal input. A word too long for a line may be broken after a group of a regular expression."""
+    """Return literal input in bold. A long word may be broken after a group of a regular expression."""
     return f"\\fB{' '.join(map(_breakable, text.split(' ')))}\\fR"
 
 
 def italic(text: str) -> str:
-    """What stands for something else."""
+    """Return a placeholder in italics."""
     return f"\\fI{escape(text)}\\fR"
 
 
 def escape(text: str) -> str:
-    """Make roff of a text in which no character has a meaning."""
+    """Return a text as roff, with all characters escaped."""
     return "".join(_ESCAPES.get(one, one if one.isascii() else f"\\[u{ord(one):04X}]") for one in text)
 
 
@@ -113,5 +113,5 @@ def _breakable(word: str) -> str:
 
 
 def _at_start(line: str) -> str:
-    """Make a line that is not taken for a request."""
+    """Return a line, escaped so that it is not interpreted as a request."""
     return f"\\&{line}" if line.startswith(".") else line

@@ -1,7 +1,7 @@
-"""What the scripts of the shells' completion do with names that the service knows: hosts, and silences' ids.
+"""The part of the completion scripts that completes names from the service: hosts, and ids of silences.
 
-Hosts choose their names. So a name is data in these scripts from its first to its last character: it is read as a line,
-never split, never evaluated, and written on the command line so that the shell takes it for one word.
+Hosts choose their names, so these scripts treat a name as data only: it is read as a line, never split or evaluated,
+and quoted on the command line as one word.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 HOSTS, SILENCED, SILENCES = "_fleet_health_hosts", "_fleet_health_silenced", "_fleet_health_silences"
 
 BASH = r"""
-# fleet-health, found by PATH alone: what is completed may begin with a path to something else.
+# fleet-health is found by PATH, because the completed command may be a path to another program.
 _fleet_health_names() { # KIND WORD
   local kind=$1 word=$2 quote= prefix= config=() i name
   case $word in
     \"*) quote=\" word=${word:1} ;;
     \'*) quote=\' word=${word:1} ;;
   esac
-  # The word as it is typed, without what the shell would take away.
+  # The typed word, without its quoting.
   while [[ $word ]]; do
     if [[ $word == \\?* && $quote != \' ]]; then word=${word:1}; fi
     prefix+=${word:0:1} word=${word:1}
@@ -28,7 +28,7 @@ _fleet_health_names() { # KIND WORD
     case $quote in
       # A colon would end the word the next time.
       "") printf -v name %q "$name" && name=${name//:/\\:} && printf '%s\n' "${name//=/\\=}" ;;
-      # There is no way to write these between such quotes.
+      # These characters cannot be written between such quotes.
       \') [[ $name == *\'* ]] || printf '%s\n' "$name" ;;
       \") [[ $name == *['!`$"\']* ]] || printf '%s\n' "$name" ;;
     esac

@@ -1,4 +1,4 @@
-"""The command line as argparse holds it: what the manual and the shells' completion are made from, as `--help` is."""
+"""Access to the commands and arguments of a parser, from which the manual and the completion are made."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# argparse has no public access to its tree, but all documentation of a command line needs it.
+# argparse has no public access to its tree, but any documentation of a command line needs it.
 # ruff: noqa: SLF001
 
 
 def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Return each direct subcommand that `--help` lists: in how many words, and its parser."""
+    """Yield each direct subcommand that `--help` lists: its short help, and its parser."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for entry in action._get_subactions():
@@ -22,14 +22,14 @@ def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse
 
 
 def all_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Return a parser and those of all its subcommands, in the order of `--help`."""
+    """Yield a parser and the parsers of all its subcommands, in the order of `--help`."""
     yield parser
     for _, subparser in subcommands(parser):
         yield from all_parsers(subparser)
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Return each option and positional argument that `--help` explains, subcommands left out."""
+    """Yield each option and positional argument that `--help` explains, without subcommands."""
     for action in parser._actions:
         if not isinstance(action, argparse._SubParsersAction) and action.help != argparse.SUPPRESS:
             yield action

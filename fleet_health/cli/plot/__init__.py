@@ -1,1 +1,1 @@
-"""The picture that `fleet-health replay --plot` draws."""
+"""Draw the picture of `fleet-health replay --plot`."""

@@ -1,4 +1,4 @@
-"""Where the time axis of a picture has its ticks, and what they say: round times of the local zone, evenly apart."""
+"""Choose the ticks of the time axis and their labels: round local times at equal distances."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _STEPS = (
 
 
 def ticks(since: Instant, until: Instant) -> list[tuple[Instant, str]]:
-    """Choose the ticks between two instants, both included, each with its label."""
+    """Return the ticks between two instants, inclusive, each with its label."""
     step = next((step for step in _STEPS if until - since <= step * _MOST_TICKS), 0)
     if not step:
         step = -(-(until - since) // (_MOST_TICKS * _STEPS[-1])) * _STEPS[-1]
     begin, end = _on_the_clock(since), _on_the_clock(until)
-    # Counted from the first midnight: from 1970 on, steps of several days would begin anywhere.
+    # Counted from the first midnight, because steps of several days counted from 1970 would begin anywhere.
     midnight = -(-begin // DAY_US) * DAY_US
     first = midnight - (midnight - begin) // step * step
     has_years = isoformat(begin)[:4] != isoformat(end)[:4]
@@ -38,17 +38,17 @@ def ticks(since: Instant, until: Instant) -> list[tuple[Instant, str]]:
 
 
 def _on_the_clock(at: Instant) -> int:
-    """Return what a local clock shows at an instant, as the instant at which one in UTC shows that."""
+    """Return the reading of a local clock at an instant, as the instant at which a clock in UTC has that reading."""
     return from_datetime(datetime.fromisoformat(f"{local(at)[:19]}+00:00")) + at % SECOND_US
 
 
 def _instant(clock: int) -> Instant:
-    """Return when a local clock shows that; the first time if it does so twice, as when summer time ends."""
+    """Return the first instant at which a local clock has a reading; there are two when summer time ends."""
     return from_datetime(datetime.fromisoformat(isoformat(clock)).replace(tzinfo=None).astimezone())
 
 
 def _label(clock: int, step: int, *, has_years: bool) -> str:
-    """Return the label of a tick: the day at midnight, else the time."""
+    """Return the label of a tick: the date at midnight, else the time of day."""
     written = isoformat(clock)
     if clock % DAY_US == 0:
         return written[:10] if has_years else written[5:10]

@@ -1,6 +1,6 @@
-"""How the picture of a timeline looks: a row for each host, time to the right, incidents as bars below the traffic.
+"""Draw a timeline: a row for each host, time to the right, and incidents as bars below the traffic.
 
-Of matplotlib it uses the objects alone: `pyplot` would want a display, and keep state.
+It uses the objects of matplotlib directly, because `pyplot` needs a display and keeps state.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ if TYPE_CHECKING:
     from fleet_health.replay.timeline import Timeline
 
 _Place = tuple[float, float]
-"""Upper and lower edge within a row."""
+"""The upper and lower edge within a row."""
 
 _METADATA = {"svg": {"Creator": "fleet-health", "Date": None}, "png": {"Software": "fleet-health"}}
 
 
 class _Shapes(NamedTuple):
-    """Shapes that are drawn together: the corners of each, and its colour."""
+    """Shapes that are drawn together, each with its corners and its colour."""
 
     corners: list[list[Point]]
     colors: list[str]
 
     def add(self, corners: list[Point], color: str) -> None:
-        """Draw one more."""
+        """Add a shape."""
         self.corners.append(corners)
         self.colors.append(color)
 
 
 def render(timelines: Sequence[Timeline], file_format: str) -> bytes:
-    """Draw timelines below each other as `svg` or `png`."""
+    """Return timelines, drawn one below the other, as `svg` or `png`."""
     with mpl.rc_context():
-        mpl.rcdefaults()  # the picture is the same whatever the caller's matplotlibrc says
-        mpl.rcParams["svg.hashsalt"] = "fleet-health"  # the ids in an SVG are random otherwise
-        mpl.rcParams["svg.fonttype"] = "none"  # text stays text: it can be searched and copied
-        mpl.rcParams["text.parse_math"] = False  # a dollar is a dollar
+        mpl.rcdefaults()  # the matplotlibrc of the user must not change the picture
+        mpl.rcParams["svg.hashsalt"] = "fleet-health"  # without this, the ids in an SVG are random
+        mpl.rcParams["svg.fonttype"] = "none"  # text can then be searched and copied
+        mpl.rcParams["text.parse_math"] = False  # do not interpret dollar signs
         mpl.rcParams["hatch.linewidth"] = 0.5
         figure = _figure([_Picture(timeline) for timeline in timelines])
         canvas = FigureCanvasSVG(figure) if file_format == "svg" else FigureCanvasAgg(figure)
@@ -68,7 +68,7 @@ def render(timelines: Sequence[Timeline], file_format: str) -> bytes:
 
 
 def _figure(pictures: Sequence[_Picture]) -> Figure:
-    """Draw pictures below each other, each as it would be alone."""
+    """Return a figure with pictures one below the other."""
     heights = [picture.height for picture in pictures]
     figure = Figure(figsize=(style.WIDTH, sum(heights)), facecolor="white")
     parts = figure.subfigures(len(pictures), 1, height_ratios=heights, squeeze=False, hspace=0.0)
@@ -78,7 +78,7 @@ def _figure(pictures: Sequence[_Picture]) -> Figure:
 
 
 class _Picture:
-    """The picture of one timeline. On its axes x counts days since 1970, and y rows, downward."""
+    """The picture of one timeline. On its axes, x is in days since 1970, and y in rows, downward."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -107,7 +107,7 @@ class _Picture:
         )
 
     def draw_into(self, figure: SubFigure) -> None:
-        """Draw all of it into a part of a figure that is as high as this is."""
+        """Draw the picture into a part of a figure of the same height."""
         self._axes = figure.add_axes(self._place_of_axes)
         self._draw_axes()
         for number, (source, gaps) in enumerate(self._rows.gaps.items()):
@@ -161,7 +161,7 @@ class _Picture:
         self._draw_bars(top, row, style.BARS)
 
     def _draw_strip(self, top: float, place: _Place, shapes: Iterable[Sequence[Point]], color: str) -> None:
-        """Draw shapes into a strip of a row; x is in columns, and y from 0, the strip's bottom, to 1."""
+        """Draw shapes into a strip of a row. x is in columns, and y from 0 (bottom) to 1."""
         lower, height = top + place[1], place[1] - place[0]
         column = column_width(self._timeline) / DAY_US
         placed = []
@@ -184,14 +184,14 @@ class _Picture:
                 tip = self._until + (self._until - self._since) * 8 * style.POINT / self._width
                 tips.add([(self._until, upper), (tip, upper + height * 0.46), (self._until, lower)], color)
         for shapes, is_within in ((bars, True), (tips, False)):
-            # One artist for all: a host that flaps has hundreds, and each of its own would take milliseconds.
+            # One artist for all bars, because a flapping host has hundreds, and one for each would take milliseconds.
             together = PolyCollection(
                 shapes.corners, facecolors=shapes.colors, linewidths=0, clip_on=is_within, zorder=3
             )
             self._axes.add_collection(together, autolim=False)
 
     def _draw_gaps(self, top: float, source: str, gaps: Sequence[Gap]) -> None:
-        """Hatch what a source does not show, through all rows. Why, stands in a row at the top, where there is room."""
+        """Hatch the gaps of a source through all rows. Their reasons are in a row at the top, where they fit."""
         middle = top + self._band_row / 2
         self._draw_name(middle, _gaps_of(source), style.INK)
         places = [self._place(gap.since, gap.until) for gap in gaps]
@@ -224,13 +224,13 @@ class _Picture:
                 taken_until += (len(text) + 1) * letter
 
     def _place(self, since: Instant, until: Instant) -> tuple[float, float]:
-        """Return where something that lasted begins, and how wide it is drawn."""
+        """Return the x of the begin of a stretch of time, and its drawn width."""
         begin = min(_days(since), self._until - self._narrowest)
         return begin, max(self._narrowest, _days(until) - begin)
 
 
 def _width_of(text: str, size: float) -> float:
-    """Measure a text, in inches."""
+    """Return the width of a text in inches."""
     width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=size), ismath=False)
     return float(width) * style.POINT
 

@@ -1,4 +1,4 @@
-"""What stands above the picture of a timeline: its title, and a legend of what there is to see."""
+"""Draw the title and the legends above the picture of a timeline."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _LONGEST_NAME = 60
 
 
 def draw_head(figure: SubFigure, height: float, timeline: Timeline, rows: Rows) -> None:
-    """Write the title and both legends, a line each: of what the rows show, and of the incidents that there are.
+    """Draw the title and two legends, one line each: for the traffic, and for the incidents.
 
     Args:
         figure: The figure, or the part of one.
         height: Its height in inches.
         timeline: The timeline.
-        rows: What the picture shows of it.
+        rows: The rows of the picture.
 
     """
     from_left = style.MARGIN / style.WIDTH
@@ -88,4 +88,4 @@ def _title(timeline: Timeline, rows: Rows) -> str:
     if timeline.name:
         name = drawable(timeline.name)
         title = f"{name if len(name) <= _LONGEST_NAME else f'…{name[1 - _LONGEST_NAME :]}'}: {title}"
-    return f"{title}; shown are the {shown} in most trouble, {left_out} are left out" if left_out else title
+    return f"{title}; the {shown} in most trouble are shown, {left_out} are left out" if left_out else title

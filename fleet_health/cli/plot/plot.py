@@ -1,6 +1,6 @@
-"""A timeline as a picture, SVG or PNG: which formats there are, and how the file comes to be.
+"""Draw timelines into an SVG or PNG file.
 
-Owns the file. What stands in which row is `plot_rows`' concern, how it looks is `plot_figure`'s.
+This module checks and writes the file. `rows` arranges the rows, and `figure` draws them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ FORMATS = ("svg", "png")
 
 
 class PlotError(FleetHealthError):
-    """A picture cannot be drawn or written; `str()` says what would fix it."""
+    """A picture cannot be drawn or written. `str()` is a message with a remedy."""
 
 
 def plot_format(text: str) -> Path:
-    """Parse the file to draw into, for argparse: its suffix decides the format."""
+    """Parse the path of a picture, for argparse. Its suffix selects the format."""
     path = Path(text)
     try:
         _format_of(path)
@@ -39,10 +39,10 @@ def plot_format(text: str) -> Path:
 
 
 def ensure_drawable(path: Path) -> None:
-    """Check whether a picture can be drawn into a file, before a lot of work is done.
+    """Check that a picture can be drawn into a file, before a lot of work is done.
 
     Raises:
-        PlotError: matplotlib is not installed, the suffix is unknown, or there is no writing there.
+        PlotError: matplotlib is not installed, the suffix is unknown, or the file cannot be written.
 
     """
     _format_of(path)
@@ -59,18 +59,18 @@ def ensure_drawable(path: Path) -> None:
 
 
 def draw(timelines: Sequence[Timeline], path: Path) -> None:
-    """Draw timelines below each other into a file, in the format of its suffix. The same ones give the same bytes.
+    """Draw timelines one below the other into a file, in the format of its suffix. Equal timelines give equal bytes.
 
     Raises:
-        PlotError: As above. An old file is still there.
+        PlotError: As for `ensure_drawable`. An old file is still in place.
 
     """
     ensure_drawable(path)
     try:
-        # It is an extra that nothing but a plot needs, and takes longer to load than everything else together.
+        # An optional package for plots, which takes longer to import than all the rest.
         from fleet_health.cli.plot.figure import render  # noqa: PLC0415
     except ImportError as error:
-        raise PlotError(printable(f"matplotlib is there, but cannot be loaded: {error}")) from error
+        raise PlotError(printable(f"matplotlib is installed, but cannot be imported: {error}")) from error
 
     _replace(path, render(timelines, _format_of(path)))
 
@@ -84,9 +84,9 @@ def _format_of(path: Path) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replace an older picture atomically: a reader sees one or the other.
+    """Replace an older picture atomically, so that readers see the old or the new one.
 
-    It is the caller's own file, so unlike what the service keeps it gets the mode that the caller's other files have.
+    The file belongs to the user, so unlike files of the service it gets the mode of the user's other files.
     """
     try:
         with SafeDirectory(path.parent) as directory:

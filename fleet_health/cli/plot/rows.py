@@ -1,6 +1,6 @@
-"""What stands in which row of the picture of a timeline: the hosts, their order, their traffic and their incidents.
+"""Arrange the rows of the picture of a timeline: the hosts, their order, their traffic and their incidents.
 
-Nothing here knows of colours or of matplotlib.
+This module knows neither colours nor matplotlib.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from fleet_health.replay.timeline import Episode, Timeline
 
 MOST_HOSTS = 80
-"""More rows than this are no picture any more."""
+"""The largest number of hosts in a picture."""
 
 ANSWERS = ("accepted", "client_errors", "unstamped", "server_errors")
-"""How uploads were answered, from the bottom of a row up; `client_errors` are here those with a stamp."""
+"""The kinds of responses, from the bottom of a row up. `client_errors` are refusals of stamped uploads here."""
 
 _MOST_COLUMNS = 1000
 _SMALLEST_SHARE = 0.7
@@ -35,10 +35,10 @@ class Bar(NamedTuple):
 
     Attributes:
         symptom: Its symptom.
-        since: Its begin, not before the timeline's.
-        until: Its end, not after the timeline's.
-        is_open: Whether it stood at the end.
-        lane: Its place among the row's incidents that overlap, from 0.
+        since: Its begin, at least the begin of the timeline.
+        until: Its end, at most the end of the timeline.
+        is_open: Whether it was open at the end of the timeline.
+        lane: Its lane among overlapping incidents of the row, from 0.
 
     """
 
@@ -54,9 +54,9 @@ class Row:
     """A row.
 
     Attributes:
-        name: The host, or what else the row is about.
+        name: The host or symptom of the row.
         bars: Its incidents.
-        lanes: How many of them overlap at most.
+        lanes: The largest number of incidents that overlap.
 
     """
 
@@ -67,13 +67,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What the picture shows.
+    """The rows of a picture.
 
     Attributes:
-        hosts: Those with incidents first, then by name.
-        band: What concerns no host in particular: a row for each symptom.
-        gaps: Source -> its gaps in their order, as far as they lie within the timeline; of those that have any.
-        left_out: How many hosts are not shown; they are those in the least trouble.
+        hosts: The rows of hosts, with incidents first, then by name.
+        band: The rows of symptoms that concern no single host.
+        gaps: Source -> its gaps within the timeline, in order, for sources with gaps.
+        left_out: The number of hosts that are not shown, which are in the least trouble.
 
     """
 
@@ -84,7 +84,7 @@ class Rows:
 
 
 def arrange(timeline: Timeline) -> Rows:
-    """Choose the hosts, order them, and give each its incidents."""
+    """Return the rows: choose the hosts, order them, and lay out their incidents."""
     by_host: dict[str, list[Episode]] = {host: [] for host in timeline.counts}
     for episode in timeline.episodes:
         by_host.setdefault(episode.host, []).append(episode)
@@ -103,20 +103,20 @@ def arrange(timeline: Timeline) -> Rows:
 
 
 def uploads_of(timeline: Timeline, host: str) -> list[list[Point]]:
-    """Outline when a host uploaded: shapes within a row, x in columns and y from 0 to 1."""
+    """Return the uploads of a host as shapes within a row, with x in columns and y from 0 to 1."""
     return _outline([(0.0, 1.0) if count else None for count in _columns(timeline, host)[KINDS.index("uploads")]])
 
 
 def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
-    """Outline how a host was answered: for each of `ANSWERS` its share, as shapes like those of its uploads.
+    """Return the share of each of `ANSWERS` in the responses to a host, as shapes like those of uploads.
 
-    A small share is drawn larger than it is, or a single refusal among a thousand uploads would not be seen.
+    Small shares are drawn larger, because a single refusal among a thousand uploads would be invisible.
     """
     counts = dict(zip(KINDS, _columns(timeline, host), strict=True))
     stacks: dict[str, list[Point | None]] = {name: [] for name in ANSWERS}
     for column in range(columns_of(timeline)):
         one = {name: counts[name][column] for name in ANSWERS}
-        # An upload without a stamp is warned of and refused, so it is among the refusals as well.
+        # An upload without a stamp is also counted as a refusal.
         one["client_errors"] = max(0, one["client_errors"] - one["unstamped"])
         total = sum(one.values())
         shares = {name: max(_SMALLEST_SHARE, count / total) for name, count in one.items() if count}
@@ -132,12 +132,12 @@ def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
 
 
 def columns_of(timeline: Timeline) -> int:
-    """Return into how many columns the picture is divided: several bins share one where they are too narrow to see."""
+    """Return the number of columns of the picture. Bins that are too narrow to see share a column."""
     return -(-timeline.bins // _bins_a_column(timeline))
 
 
 def column_width(timeline: Timeline) -> float:
-    """Return how many microseconds a column is wide."""
+    """Return the width of a column in microseconds."""
     return max(1, timeline.until - timeline.since) / timeline.bins * _bins_a_column(timeline)
 
 
@@ -146,9 +146,9 @@ def _bins_a_column(timeline: Timeline) -> int:
 
 
 def _columns(timeline: Timeline, host: str) -> list[list[int]]:
-    """Return a host's counts by column, for each of `KINDS`."""
+    """Return the counts of a host by column, for each of `KINDS`."""
     width, columns = _bins_a_column(timeline), columns_of(timeline)
-    if host not in timeline.counts:  # one that is expected and never came has an incident and nothing else
+    if host not in timeline.counts:  # an expected host that never uploaded has only an incident
         return [[0] * columns for _ in KINDS]
     return [
         [sum(counts[start : start + width]) for start in range(0, len(counts), width)]
@@ -157,14 +157,14 @@ def _columns(timeline: Timeline, host: str) -> list[list[int]]:
 
 
 def _wellness(timeline: Timeline, host: str, episodes: Sequence[Episode]) -> tuple[int, int]:
-    """Return which host is in more trouble, the least first: by how long, then by how often it was refused."""
+    """Return a sort key that puts hosts in less trouble first, by duration of incidents and number of refusals."""
     troubled_us = sum(bar.until - bar.since + 1 for bar in _row(timeline, host, episodes).bars)
     columns = dict(zip(KINDS, _columns(timeline, host), strict=True))
     return -troubled_us, -sum(columns["client_errors"]) - sum(columns["server_errors"])
 
 
 def _gaps_within(timeline: Timeline, source: str) -> list[Gap]:
-    """Return the gaps that are to be seen; those that overlap are one."""
+    """Return the gaps within the timeline, with overlapping gaps joined."""
     gaps: list[Gap] = []
     for gap in sorted(timeline.gaps[source], key=lambda gap: (gap.since, gap.until)):
         if not gap.overlaps(timeline.since, timeline.until):
@@ -179,7 +179,7 @@ def _gaps_within(timeline: Timeline, source: str) -> list[Gap]:
 
 
 def _row(timeline: Timeline, name: str, episodes: Iterable[Episode]) -> Row:
-    """Lay out incidents so that no two cover each other."""
+    """Return a row with its incidents in lanes, so that none covers another."""
     bars: list[Bar] = []
     free_at: list[Instant] = []
     for episode in sorted(episodes, key=lambda episode: (episode.opened_at, episode.symptom)):
@@ -194,9 +194,9 @@ def _row(timeline: Timeline, name: str, episodes: Iterable[Episode]) -> Row:
 
 
 def _outline(heights: Sequence[Point | None]) -> list[list[Point]]:
-    """Outline a strip of columns, each from a bottom to a top: a shape for each run without an empty one.
+    """Return the outline of a strip of columns, one shape for each run of non-empty columns.
 
-    One shape for a run, not one for each column: between neighbours a seam would be seen, and the file be large.
+    A shape for each column would make the file large and show seams.
     """
     shapes: list[list[Point]] = []
     floor: list[Point] = []

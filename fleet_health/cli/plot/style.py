@@ -1,4 +1,4 @@
-"""Colours and sizes of the picture of a timeline, and what several parts of it share."""
+"""Colours, sizes and helpers for the picture of a timeline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fleet_health.errors import printable
 
 DPI = 150
 WIDTH = 14.0
-"""Of the picture, in inches; its height goes by the number of rows."""
+"""The width of the picture in inches. Its height depends on the number of rows."""
 
 LONGEST_NAME = 32
 
@@ -19,7 +19,7 @@ TRAFFIC = {
     "unstamped": ("#7A1F6B", "refused unstamped"),
     "server_errors": ("#D1400C", "refused 5xx"),
 }
-"""What is counted -> its colour and its words in the legend. Accepted uploads are blue, refused ones are not."""
+"""Kind of count -> its colour and its text in the legend. Only accepted uploads are blue."""
 
 SYMPTOMS = {
     "silent": "#1A1A1A",
@@ -60,38 +60,38 @@ POINT = 1 / 72
 LARGEST_NAME = 10.0
 TITLE_SIZE, LEGEND_SIZE, TICK_SIZE = 12.0, 8.5, 8.5
 LETTER_WIDTH = 0.62
-"""Of a common letter, in sizes of the font."""
+"""The width of an average letter, relative to the font size."""
 SHORTEST_REASON = 6
-"""Fewer letters than this of why there is a gap say nothing."""
+"""A reason of a gap is not shown if fewer letters than this fit."""
 
 # In rows, from a row's top.
 UPLOADS, ANSWERS, BARS = (0.10, 0.26), (0.26, 0.58), (0.63, 0.92)
 BAND_BAR = (0.2, 0.8)
 BETWEEN = 0.4
-"""Between the band at the top and the hosts."""
+"""The distance between the band at the top and the hosts."""
 
 NARROWEST = 0.0025
-"""Shorter incidents are drawn as wide as this share of the whole, so that they can be seen."""
+"""The smallest drawn width of an incident, as a share of the picture, so that it is visible."""
 
 
 def drawable(text: str) -> str:
-    """Make a text printable, with letters that the font has: others would be boxes."""
+    """Return a text with only printable letters that the font contains."""
     return printable(text).encode("latin-1", "backslashreplace").decode("latin-1")
 
 
 def cut(text: str, longest: int = LONGEST_NAME) -> str:
-    """Make a text drawable, and cut it if it is long."""
+    """Return a drawable text, cut to a length."""
     text = drawable(text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def color_of(symptom: str) -> str:
-    """Return the colour of a symptom's incidents."""
+    """Return the colour of the incidents of a symptom."""
     return SYMPTOMS.get(symptom, OTHER_SYMPTOM)
 
 
 def gap_patch(source: str, corner: tuple[float, float], width: float, height: float, label: str = "") -> Rectangle:
-    """Hatch what a source does not show."""
+    """Return a hatched rectangle for a gap of a source."""
     return Rectangle(
         corner,
         width,

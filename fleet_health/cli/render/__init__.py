@@ -1,1 +1,1 @@
-"""What the commands print."""
+"""Format the output of the commands."""

@@ -1,4 +1,4 @@
-"""The result of `check`, in words and as JSON."""
+"""Format the result of `check` as text and as JSON."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _NARROWEST = 40
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A finding, or an alert without one, as it is shown.
+    """A finding, or an alert without a finding.
 
     Attributes:
-        alert: The alert that it makes, notified or not.
-        decision: What was decided about its incident; None for an alert that is about several.
-        is_new: Whether it was notified now.
+        alert: Its alert, whether or not it is notified.
+        decision: The decision on its incident; None for an alert about several incidents.
+        is_new: Whether it was notified by this check.
 
     """
 
@@ -42,11 +42,11 @@ class Line:
 
     @property
     def note(self) -> str:
-        """Why the alert is not new; empty if it is."""
+        """The reason why the alert is not new; empty if it is new."""
         if self.is_new:
             return ""
         if self.decision is None or self.decision.action in {Action.NOTIFY, Action.REPEAT}:
-            return "notified this hour"  # by the service, or another check, in this very moment
+            return "notified this hour"  # by the service or another check, at the same time
         return str(self.decision.reason if self.decision.state is State.FIRING else self.decision.state)
 
 
@@ -56,11 +56,11 @@ class Report:
 
     Attributes:
         lines: The findings, by host and symptom.
-        hosts: How many hosts were checked.
-        coverage: What each source shows.
-        missing: What was not seen of the time that matters, each with its source.
-        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
-        is_dry_run: Whether no alert was written.
+        hosts: The number of hosts that were checked.
+        coverage: The coverage of each source.
+        missing: The relevant stretches of time that each source did not show.
+        unread: Path of a rotated file of the index that could not be read to its end -> the reason.
+        is_dry_run: Whether alerts were not written.
 
     """
 
@@ -73,17 +73,17 @@ class Report:
 
     @property
     def new_alerts(self) -> int:
-        """How many alerts are new."""
+        """The number of new alerts."""
         return sum(line.is_new for line in self.lines)
 
 
 def as_lines(report: Report, paint: Paint, width: int | None) -> Iterator[str]:
-    """Return it in words: each finding with what to do, what could not be read, and last the count.
+    """Yield the report as lines: findings with suggested fixes, then problems with sources, and last the counts.
 
     Args:
-        report: What was found.
-        paint: Colours it, or does not.
-        width: After how many columns sentences are wrapped; None for never.
+        report: The report.
+        paint: Adds colours, if they are on.
+        width: The number of columns at which sentences are wrapped; None to wrap nowhere.
 
     """
     for line in report.lines:
@@ -98,12 +98,12 @@ def as_lines(report: Report, paint: Paint, width: int | None) -> Iterator[str]:
         yield paint(printable(f"not seen: {gap.in_words(one.source)}"), DIM)
     for line_of_file in unread_lines(report.unread):
         yield paint(line_of_file, DIM)
-    note = " (dry run: none was written)" if report.is_dry_run and report.new_alerts else ""
+    note = " (dry run: not written)" if report.is_dry_run and report.new_alerts else ""
     yield paint(f"{plural(report.hosts, 'host')} checked, {plural(report.new_alerts, 'new alert')}{note}", BOLD)
 
 
 def as_documents(report: Report) -> Iterator[dict[str, Any]]:
-    """Return a document for each finding, and one with the figures."""
+    """Yield a document for each finding, and one with the counts."""
     for line in report.lines:
         decision = None if line.decision is None else line.decision.row()
         yield {**line.alert.row(), "is_new": line.is_new, "decision": decision}
@@ -120,7 +120,7 @@ def as_documents(report: Report) -> Iterator[dict[str, Any]]:
 def _wrapped(text: str, width: int | None) -> list[str]:
     if width is None:
         return [_INDENT + text]
-    # A name or a command is not divided, so that it can be copied whole.
+    # Names and commands are not broken, so that they can be copied.
     wrapper = TextWrapper(
         max(width, _NARROWEST),
         initial_indent=_INDENT,

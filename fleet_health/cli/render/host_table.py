@@ -1,4 +1,4 @@
-"""The table of hosts in `status`: which columns it has at which width, and a line for each host."""
+"""Format the table of hosts in `status`, with the columns that fit the width."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ COLOURS: dict[str, tuple[str, ...]] = {
     State.PENDING: (YELLOW,),
     WELL: (),
 }
-"""State -> the colours of hosts in it; others are dim."""
+"""State -> the colours of its hosts. Hosts in other states are dim."""
 
 TABLE_OTHERS = 3
-"""How many lines of the table are no hosts: an empty one, the titles, the legend."""
+"""The number of lines besides hosts: an empty one, the titles, and the legend."""
 
 _STRIP = {UPLOADED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}
 _PLAIN_STRIP = {UPLOADED: "#", BOTH: "+", REFUSED: "x", NOTHING: ".", UNSEEN: " "}
@@ -51,14 +51,14 @@ _OWN = "~"
 
 
 def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width: int, paint: Paint) -> Iterator[str]:
-    """Lay out some hosts of a status document."""
+    """Yield the lines of a table with some hosts of a status document."""
     if not document["hosts_matching"] and document["hosts_by_state"]:
         yield ""
         yield "no host matches"
     if not hosts:
         return
     layout = _layout(hosts, document.get("receivers") or (), width)
-    windows = sorted({host["window_s"] for host in hosts})  # they differ by host, if overrides say so
+    windows = sorted({host["window_s"] for host in hosts})  # overrides may set them by host
     window = " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1]))))
     yield ""
     yield paint(cut(layout.titles(), width), BOLD)
@@ -74,7 +74,7 @@ def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width
 
 
 def strip_in(paint: Paint) -> Callable[[str], str]:
-    """Return a function that draws strips. It remembers them, because most hosts of a large fleet have the same one."""
+    """Return a function that draws strips. It caches them, because most hosts of a large fleet have equal strips."""
     characters = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
     shown = {one: paint(character, *_STRIP_COLOURS[one]) for one, character in characters.items()}
     return cache(lambda strip: "".join(map(shown.__getitem__, strip)))
@@ -82,16 +82,16 @@ def strip_in(paint: Paint) -> Callable[[str], str]:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How wide each column is; 0 for one that is left out.
+    """The width of each column; 0 for a column that is left out.
 
     Attributes:
         name: The host.
         symptoms: Its symptoms.
-        receiver: Where it uploads, if there are several.
+        receiver: The receiver of its uploads, if there are several.
         upload: The time since its last upload.
         counts: Each of the three counts of responses.
         bins: The strip.
-        is_counting: Whether only the first symptom is named, which is the cause, and the others are counted.
+        is_counting: Whether only the first symptom, the cause, is named and the others are counted.
 
     """
 
@@ -105,7 +105,7 @@ class _Layout:
 
     @property
     def width(self) -> int:
-        """How many columns of the terminal the table takes, with the signs in front."""
+        """The width of the table in columns of the terminal, including the signs in front."""
         columns = (1, self.name, self.receiver, self.symptoms, self.upload, *[self.counts] * 3, self.bins)
         return sum(one + 1 for one in columns if one) - 1
 
@@ -115,7 +115,7 @@ class _Layout:
         return self._line((" ", "HOST", "RECEIVER", "STATE"), ("UPLOAD", ("2xx", "4xx", "5xx"), strip), str)
 
     def row(self, host: Mapping[str, Any], paint: Paint, strip_in: Callable[[str], str]) -> str:
-        """Return the line of a host; `strip_in` shows its strip."""
+        """Return the line of a host. `strip_in` draws its strip."""
         counts = [_count(host["responses"][kind]) for kind in ("2xx", "4xx", "5xx")]
         strip = strip_in(host["strip"][-self.bins :]) if self.bins else ""
         colours = COLOURS.get(host["state"], (DIM,))
@@ -141,10 +141,10 @@ class _Layout:
 
 
 def _layout(hosts: Sequence[Mapping[str, Any]], receivers: Sequence[str], width: int) -> _Layout:
-    """Choose the columns for some hosts.
+    """Return the columns for some hosts that fit a width.
 
-    The strip gives way first, hour by hour, and then symptoms that can be counted. After these the counts, the receiver
-    and the last upload go. Only when nothing else is left is a name cut.
+    The strip is shortened first, hour by hour, and then symptoms are counted. After that the counts, the receiver and
+    the last upload are left out. Names are cut last.
     """
     whole = _Layout(
         name=max(_NAME_LEAST, *(columns_of(printable(host["host"])) for host in hosts)),
@@ -168,12 +168,12 @@ def _layout(hosts: Sequence[Mapping[str, Any]], receivers: Sequence[str], width:
 
 
 def is_own(host: Mapping[str, Any]) -> bool:
-    """Return whether a host has a limit of its own for its silence, learned or from a schedule."""
+    """Return whether the limit of silence of a host is learned or from a schedule."""
     return bool(host.get("silent_limit", {}).get("source", "fixed") != "fixed")
 
 
 def _symptoms(host: Mapping[str, Any], *, is_counting: bool = False) -> str:
-    """Return the symptoms of a host, the cause first; shortened to the cause and the number of others."""
+    """Return the symptoms of a host, cause first; with `is_counting`, the cause and the number of others."""
     hidden = [f"{name}?" for name in host.get("hidden", ())]
     symptoms = [incident["symptom"] for incident in host["incidents"]] or hidden
     if not symptoms and is_own(host):

@@ -1,4 +1,4 @@
-"""How long the intervals between the uploads of a host were, as bars."""
+"""Draw the intervals between the uploads of a host as bars."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _BAR, _PLAIN_BAR = "▇", "#"
 
 
 def interval_bars(classes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Return a line for each class of intervals: up to how long, a bar, and how many; the classes as in `explain`.
+    """Yield a line for each class of intervals in the document `explain`: its limit, a bar, and the count.
 
-    A bar is longer by one for each time that there are twice as many, so that a single one is seen beside thousands.
+    The length of a bar is logarithmic, so that one interval is visible beside thousands.
     """
     bar = _BAR if can_show(_BAR) else _PLAIN_BAR
     for one in classes:

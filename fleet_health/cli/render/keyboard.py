@@ -1,4 +1,4 @@
-"""A key pressed, or a terminal resized, while a screen is shown again and again."""
+"""Wait for a key or a resize of the terminal, while a screen is refreshed."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def listening() -> Iterator[Callable[[float], str]]:
-    """Take single keys from the terminal, and restore it at the end, however that comes.
+    """Read single keys from the terminal during the context, and restore the terminal afterwards in any case.
 
-    What is yielded waits for so many seconds, and returns the key that was pressed, or "" after that time or when the
-    terminal has got another size. Without a terminal in front of us, or in the background of a shell, no key comes.
+    Yield a function that waits for a number of seconds and returns the pressed key, or "" after that time or when the
+    terminal is resized. Without a terminal, or in the background of a shell, it returns no key.
     """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -28,7 +28,7 @@ def listening() -> Iterator[Callable[[float], str]]:
     before = _single_keys()
     signals = {
         signal.SIGWINCH: lambda *_: None,
-        signal.SIGCONT: lambda *_: _single_keys(),  # the shell has set the terminal as it likes it
+        signal.SIGCONT: lambda *_: _single_keys(),  # the shell has changed the settings of the terminal
         signal.SIGTERM: _leave,
         signal.SIGHUP: _leave,
     }
@@ -43,7 +43,7 @@ def listening() -> Iterator[Callable[[float], str]]:
                 os.read(woken, 512)
         if before is None or sys.stdin.fileno() not in ready:
             return ""
-        return os.read(sys.stdin.fileno(), 1).decode("ascii", "replace") or "q"  # its end: the terminal is gone
+        return os.read(sys.stdin.fileno(), 1).decode("ascii", "replace") or "q"  # end of file: the terminal is gone
 
     try:
         yield wait
@@ -59,7 +59,7 @@ def listening() -> Iterator[Callable[[float], str]]:
 
 
 def _single_keys() -> list[Any] | None:
-    """Have the terminal give each key at once and not show it; return how it was, None if it is not ours to set."""
+    """Make the terminal return each key at once, without echo. Return its settings; None if it must not be changed."""
     try:
         fd = sys.stdin.fileno()
         if os.tcgetpgrp(fd) != os.getpgrp():

@@ -1,6 +1,6 @@
-"""The status as Nagios and its like ask for it: one line with performance data, and one of four exit statuses.
+"""Format the status for Nagios and compatible programs: one line with performance data, and an exit status.
 
-A service that does not answer is critical as well: nothing would be notified.
+A service that does not respond is critical as well, because it would not notify incidents.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def report(document: Mapping[str, Any]) -> str:
 
 
 _LIMITS: Mapping[str, str] = {State.FIRING: ";0", State.UNCONFIRMED: "0;", State.FLAPPING: "0;"}
-"""State -> from how many hosts on it is a warning, and critical."""
+"""State -> the thresholds of warning and critical, as numbers of hosts."""
 
 
 def line(level: Level, text: str, data: str = "") -> str:
-    """Return the one line of a level; a `|` within the text would begin the data."""
+    """Return the line for a level. A `|` in the text is replaced, because it would begin the data."""
     words = localized(printable(" ".join(text.split()))).replace("|", "/")
     words = words if len(words) <= _LONGEST else words[: _LONGEST - 3] + "..."
     return f"FLEET {level.name} - {words}" + (f" | {data}" if data else "")
@@ -55,7 +55,7 @@ def _unseen(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _worst(document: Mapping[str, Any]) -> Iterator[str]:
-    """Name incidents in the worst state: first those about no single host, then the first few hosts."""
+    """Yield a text about the incidents in the worst state: those about no single host, then the first few hosts."""
     for state in (State.FIRING, State.UNCONFIRMED, State.FLAPPING):
         general = [one for one in document["fleet_incidents"] if one["state"] == state]
         names = [named(one["symptom"], receiver_of(one["host"])) for one in general]

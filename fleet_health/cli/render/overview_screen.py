@@ -1,4 +1,4 @@
-"""The status document as lines for a terminal."""
+"""Format the status document as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _TICKS = (("last tick", "last_tick_wall"), ("next tick", "next_tick_wall"))
 
 
 def screen(document: Mapping[str, Any], width: int, paint: Paint, height: int | None = None) -> list[str]:
-    """Lay out a status document for a width in columns; with a height, for as many hosts as fit."""
+    """Return a status document as lines of a width in columns; with a height, with as many hosts as fit."""
     head, foot = list(_head(document, width, paint)), list(_foot(document, width, paint))
     hosts = document["hosts"]
     if height is not None:
-        if len(foot) > height // 3:  # the hosts are what it is looked at for
+        if len(foot) > height // 3:  # leave room for the hosts
             foot = list(_foot(document, width, paint, is_short=True))
         room = max(0, height - len(head) - len(foot) - TABLE_OTHERS)
         hosts = hosts[:room] if len(hosts) == document["hosts_matching"] <= room else hosts[: max(0, room - 1)]
@@ -49,7 +49,7 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
         colours = COLOURS.get(incident["state"], (DIM,))
         symptom = named(incident["symptom"], receiver_of(incident["host"]))
         since = f"{symptom} for {short_duration(incident['lasting_s'])} ({incident['state']})"
-        found = incident["detail"] or "it is no longer found, but nothing new shows that it is over"
+        found = incident["detail"] or "it is no longer found, but no newer fact shows a recovery"
         yield from _wrapped(f"{SIGNS[incident['state']]} {since}: {found}", width, paint, *colours)
 
 
@@ -71,7 +71,7 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
     if misfits := document.get("misfits"):
         more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
         yield from _wrapped(
-            f"{misfits[0]}{more}: silent again and again, and back each time; `fleet-health suggest` shows a limit that"
+            f"{misfits[0]}{more}: silent repeatedly, and recovered each time; `fleet-health suggest` shows a limit that"
             " fits",
             width,
             paint,
@@ -84,6 +84,6 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
 
 
 def _wrapped(text: str, width: int, paint: Paint, *codes: str) -> Iterator[str]:
-    """Return a whole sentence, in as many lines as it needs: its end often says what to do."""
+    """Yield a complete sentence, wrapped, because its end often contains the remedy."""
     for line in wrapped(localized(printable(text)), width, "  "):
         yield paint(line, *codes)

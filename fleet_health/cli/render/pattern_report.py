@@ -1,4 +1,4 @@
-"""What the patterns made of some lines: counted as they come, in bounded memory, and then reported."""
+"""Count the matches of the patterns on lines, in bounded memory, and report them."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from fleet_health.parsing.known_patterns import KnownPattern
 
 VERSION = 1
-"""The version of the document; keys are only ever added to it."""
+"""The version of the document. Keys are only added to it."""
 
 _KINDS = 10_000
-"""How many hosts and how many shapes are counted individually; other lines are counted together."""
+"""The largest number of hosts, and of shapes, that are counted individually. Other lines are counted together."""
 _SHOWN = 10
 _BATCH = 500
 
 
 @dataclass(slots=True)
 class PatternCount:
-    """What one pattern found.
+    """The matches of one pattern.
 
     Attributes:
-        matches: How many lines it matched.
-        hosts: Host -> how often it was named.
-        statuses: HTTP status -> how often it was found.
-        seconds: How long it took, over all lines that were tried.
+        matches: The number of lines that it matched.
+        hosts: Host -> number of matches.
+        statuses: HTTP status -> number of matches.
+        seconds: Its total time over all lines.
 
     """
 
@@ -62,25 +62,25 @@ class PatternCount:
 
 
 class Report:
-    """Tries every line with the parser that the service uses."""
+    """Tries lines with the parser of the service, and counts the results."""
 
     def __init__(self, settings: JournalSettings) -> None:
         self.settings = settings
         self.lines = 0
         self.response, self.unstamped = PatternCount(), PatternCount()
         self.accepted: set[str] = set()
-        """The hosts with a 2xx."""
+        """The hosts with an accepted upload."""
         self.index: tuple[Path, frozenset[str]] | None = None
         """The index of the receiver, and the hosts in it; None if it was not read."""
         self.uncounted: Counter[str] = Counter()
-        """Statuses that were found and are of no class that is counted."""
+        """Status outside the counted classes -> number of lines."""
         self.rejections = RejectionCount()
         self.shapes: Counter[str] = Counter()
-        """Shape -> how many lines of it matched nothing."""
+        """Shape -> number of lines without a match."""
         self.samples: dict[str, str] = {}
-        """Shape -> the first line of it."""
+        """Shape -> its first line."""
         self.others = 0
-        """How many more lines matched nothing, of shapes beyond those that are counted by themselves."""
+        """The number of lines without a match whose shapes are not counted individually."""
         self.forgeable = forgeable(settings)
         self._parser = log_parser(settings)
         self._words = upload_words(settings.response) or DEFAULT_WORDS
@@ -88,18 +88,18 @@ class Report:
 
     @property
     def unmatched(self) -> int:
-        """How many lines matched nothing."""
+        """The number of lines without a match."""
         return self.shapes.total() + self.others
 
     def why(self, shape: str) -> str:
-        """Return why lines of a shape do not match; empty if they are no upload lines, and others match."""
+        """Return why lines of a shape do not match; empty if they are not about uploads and other lines match."""
         line = self.samples[shape]
         if self.response.matches and not self._is_of_upload(line):
             return ""
         return reason_against(line, self.settings.response)
 
     def suggestions(self) -> list[tuple[KnownPattern, int]]:
-        """Return the patterns of known formats that upload lines would match, with how many do."""
+        """Return the known patterns that would match upload lines, each with the number of lines."""
         found: Counter[KnownPattern] = Counter()
         for shape, count in self.shapes.items():
             line = self.samples[shape]
@@ -111,10 +111,10 @@ class Report:
         return bool(self._words) and all(word in line for word in self._words)
 
     def strangers(self) -> Iterator[tuple[str, list[str]]]:
-        """Return where a pattern finds hosts that another source does not name, in words, each with these hosts.
+        """Yield a text for each pattern that finds hosts which another source lacks, with these hosts.
 
-        A refusal for want of a stamp is a response as well, and what was accepted has a row in the index. A source that
-        names no host at all proves nothing.
+        A refusal for a missing stamp is also a response, and an accepted upload has a row in the index. A source
+        without any host proves nothing.
         """
         if self.response.hosts and (odd := sorted(self.unstamped.hosts.keys() - self.response.hosts.keys())):
             yield "journal.unstamped: not among the hosts of journal.response", odd
@@ -124,13 +124,13 @@ class Report:
                 yield f"journal.response: accepted, and not among the hosts of the index {path}", odd
 
     def add(self, message: bytes) -> None:
-        """Take a message, of one line or several."""
+        """Take a message of one or several lines."""
         self._batch += message.split(b"\n")
         if len(self._batch) >= _BATCH:
             self.finish()
 
     def finish(self) -> None:
-        """Try what was taken so far."""
+        """Try the lines taken so far."""
         texts = [view_of(line.decode("utf-8", "surrogateescape")) for line in self._batch]
         settings, host = self.settings, self.settings.unstamped_host
         if settings.unstamped_marker is not None and host is not None:
@@ -169,7 +169,7 @@ class Report:
 
 
 def as_lines(report: Report, columns: int) -> Iterator[str]:
-    """Return it in words, wrapped to a width except for samples."""
+    """Yield the report as lines, wrapped to a width except for samples."""
     yield plural(report.lines, "line")
     yield from _pattern("journal.response", report.response, report, columns)
     if report.settings.unstamped_host is None:
@@ -182,7 +182,7 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
         others = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
         yield ""
         yield printable(f"WARNING {place}: {', '.join(_quoted(hosts[:_SHOWN]))}{others}")
-        yield "What to do: make sure that each group `host` matches a name as the index has it, and no more."
+        yield "What to do: make sure that each group `host` matches exactly the name in the index."
     for status, count in report.uncounted.most_common(_SHOWN):
         yield f"status {printable(status)} is neither 2xx, 4xx nor 5xx, and is not counted: {count} times"
     for reason, count in sorted(report.rejections.by_reason.items()):
@@ -206,7 +206,7 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
 
 
 def _quoted(hosts: Iterable[str]) -> Iterator[str]:
-    """Put names into quotes, so that it shows where each begins and ends."""
+    """Yield names in quotes, to show where each begins and ends."""
     return (f'"{host}"' for host in hosts)
 
 

@@ -1,4 +1,4 @@
-"""The progress of a command, on one line of a terminal; nothing elsewhere."""
+"""Show the progress of a command on one line of a terminal. Without a terminal, show nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERY_S = 0.1
 
 
 class Progress:
-    """A bar that moves through a stretch of time."""
+    """A progress bar for a stretch of time."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -35,17 +35,17 @@ class Progress:
             self._stream.flush()
 
     def begin(self, what: str, since: Instant, until: Instant) -> None:
-        """Begin something that goes from one instant to another."""
+        """Start a bar from one instant to another."""
         self._what, self._since, self._until, self._shown_at = what, since, until, -math.inf
         self.reach(since)
 
     def reach(self, at: Instant) -> None:
-        """Show that it has come to an instant."""
+        """Show that an instant has been reached."""
         if not self._is_on or time.monotonic() - self._shown_at < _EVERY_S:
             return
         self._shown_at = time.monotonic()
         share = min(1.0, max(0.0, (at - self._since) / max(1, self._until - self._since)))
-        # What goes over the end of the line is not taken back by a carriage return, and would stay.
+        # A carriage return does not erase text that has wrapped to the next line.
         columns = self._columns()
         width = max(1, min(_WIDTH, columns - _NAME_WIDTH - _AROUND))
         bar = "#" * round(share * width)
@@ -54,7 +54,7 @@ class Progress:
         self._stream.flush()
 
     def _columns(self) -> int:
-        """Return the columns of this terminal, which need not be that of the output."""
+        """Return the columns of the terminal of `stream`, which may differ from that of stdout."""
         with suppress(OSError):
             return os.get_terminal_size(self._stream.fileno()).columns or _PLAIN_WIDTH
         return _PLAIN_WIDTH

@@ -1,4 +1,4 @@
-"""The result of a replay, in words and as JSON."""
+"""Format the result of a replay as text and as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.replay.timeline import Episode
 
 VERSION = 1
-"""The version of the document; as with those of the service, keys are only ever added to it."""
+"""The version of the document. Keys are only added to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,17 @@ class Report:
     """The result of a replay.
 
     Attributes:
-        configuration: The configuration: its file, or what there is instead of one.
-        since: From when.
-        until: To when.
-        ticks: How many there were.
-        findings: How many findings there were, over all ticks.
-        alerts: How many alerts would have been given.
+        configuration: The path of the configuration, or a text if there is no file.
+        since: The begin of the replay.
+        until: The end of the replay.
+        ticks: The number of ticks.
+        findings: The number of findings over all ticks.
+        alerts: The number of alerts that would have been sent.
         episodes: The incidents, by opening, host and symptom.
-        needed_since: How far back the journal is needed for all detectors to be exact from the begin on.
-        coverage: What each source shows, and what not: the index, and the journal.
-        rejections: Source -> what could not be read of it.
-        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
+        needed_since: The instant from which the journal is needed for exact results from the begin on.
+        coverage: The coverage of the index and of the journal.
+        rejections: Source -> its rejected lines.
+        unread: Path of a rotated file of the index that could not be read to its end -> the reason.
         failures: Symptom -> the first error of its detector.
 
     """
@@ -61,21 +61,21 @@ class Report:
     failures: dict[str, Exception]
 
     def begins_at(self, coverage: Coverage) -> Instant | None:
-        """Return where a source begins, if that is later than is needed; the end of the replay if it is empty.
+        """Return the begin of a source if it is later than needed, else None; the end of the replay if it is empty.
 
-        An index that begins later than the begin of the replay lacks uploads; the journal is needed from earlier on.
+        The index is needed from the begin of the replay, and the journal from earlier on.
         """
         since = self.needed_since if coverage.kind == "journal" else self.since
         return None if coverage.reaches(since) else min(coverage.begins_at or self.until, self.until)
 
 
 def as_lines(report: Report, old: Report | None, *, is_listed: bool = False) -> Iterator[str]:
-    """Return it in words: everything that would have fired, or what differs from another replay.
+    """Yield the report as lines: the incidents that would have opened, or the differences from another replay.
 
     Args:
         report: The replay.
-        old: The replay that it is compared with.
-        is_listed: Whether each incident is shown, also where there are many.
+        old: The replay to compare with; None for none.
+        is_listed: Whether each incident is shown, even if there are many.
 
     """
     yield (
@@ -85,7 +85,7 @@ def as_lines(report: Report, old: Report | None, *, is_listed: bool = False) -> 
     for one in report.coverage:
         begins_at = report.begins_at(one)
         if begins_at is not None:
-            yield f"the {one.source} has nothing from before {isoformat(begins_at)[:19]}Z"
+            yield f"the {one.source} has no data before {isoformat(begins_at)[:19]}Z"
         yield from (
             f"gap in the {one.source} from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
             for gap in one.gaps
@@ -188,7 +188,7 @@ def _document(report: Report) -> dict[str, Any]:
 
 
 def _latest_begin(report: Report, kind: str) -> str | None:
-    """Return where a kind of source begins, if later than is needed; of several receivers' the latest."""
+    """Return the latest begin of the sources of a kind that begin later than needed; else None."""
     begins = [at for one in report.coverage if one.kind == kind and (at := report.begins_at(one)) is not None]
     return isoformat(max(begins)) if begins else None
 
@@ -218,12 +218,12 @@ class _Group:
     Attributes:
         host: The host.
         symptom: The symptom.
-        incidents: How many there are.
-        alerts: How many alerts they have.
-        total_us: How long they last together.
-        longest_us: How long the longest lasts.
-        share: For what share of the replay the symptom stood, from 0 to 1.
-        reasons: Why how many of them have no alert.
+        incidents: The number of incidents.
+        alerts: The number of their alerts.
+        total_us: Their total duration.
+        longest_us: The duration of the longest.
+        share: Their share of the time of the replay, from 0 to 1.
+        reasons: Reason -> number of incidents without an alert for it.
 
     """
 
@@ -237,7 +237,7 @@ class _Group:
     reasons: Counter[str]
 
     def cells(self) -> tuple[str, ...]:
-        """Return what stands in its line."""
+        """Return the cells of its line."""
         silent = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
         lasted, longest = describe(self.total_us), describe(self.longest_us)
         counts = str(self.incidents), str(self.alerts)
@@ -251,14 +251,14 @@ _USE_LIST = "--list shows each incident"
 
 
 def _groups(episodes: Sequence[Episode], report: Report) -> list[_Group]:
-    """Sum incidents up by host and symptom; what lasted longest comes first."""
+    """Return the incidents, summed up by host and symptom, longest first."""
     by_pair: dict[tuple[str, str], list[Episode]] = {}
     for episode in episodes:
         by_pair.setdefault((episode.host, episode.symptom), []).append(episode)
     groups = []
     for (host, symptom), ones in by_pair.items():
         lasted = [_end(one, report.until) - one.opened_at for one in ones]
-        # Of a host that was lost before, an incident may have begun earlier.
+        # The incident of a lost host may have begun before the replay.
         within = sum(_end(one, report.until) - max(one.opened_at, report.since) for one in ones)
         groups.append(
             _Group(
@@ -271,7 +271,7 @@ def _groups(episodes: Sequence[Episode], report: Report) -> list[_Group]:
 
 
 def _summed_up(episodes: Sequence[Episode], report: Report, *, is_listed: bool) -> Iterator[str]:
-    """Show incidents by host and symptom, and each of them if that is wanted or they are few."""
+    """Yield the incidents by host and symptom, and each incident if requested or if there are few."""
     yield from _summary(episodes, report)
     if is_listed or len(episodes) <= _SHORT:
         yield from _table(episodes, report.until)
@@ -306,7 +306,7 @@ def _table(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
 
 
 def _changes(changes: Sequence[Change], until: Instant) -> Iterator[str]:
-    """Show each as it was, and below that as it is."""
+    """Yield each changed incident, first as it was and then as it is."""
     signed = [(sign, one) for change in changes for sign, ones in zip("-+", change, strict=True) for one in ones]
     lines = _columns([one for _, one in signed], until)
     if signed:
@@ -327,7 +327,7 @@ def _columns(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
 
 
 def _notified(episode: Episode) -> str:
-    """Return how many alerts there are, or why there is none."""
+    """Return the number of alerts, or why there is none."""
     if not episode.reason:
         return plural(episode.alerts, "alert")
     detail = f" ({printable(episode.reason_detail)})" if episode.reason_detail else ""

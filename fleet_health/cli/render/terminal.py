@@ -1,4 +1,4 @@
-"""What the terminal can show: colours, its size, and more than fits on it."""
+"""Output on a terminal: colours, its size, wrapping, and the pager."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNLIMITED = sys.maxsize
 
 _PLAIN_WIDTH, _PLAIN_HEIGHT = 80, 24
 _NARROWEST = 8
-# Joiners and selectors: they change the letter before them.
+# Joiners and selectors, which take no column.
 _NO_COLUMN = frozenset("\u200b\u200c\u200d\ufe0e\ufe0f")
 
 
@@ -29,34 +29,34 @@ _parts = re.compile(r" +|[^ ]+").findall
 
 
 class Paint:
-    """Colours text, if that is wanted."""
+    """Colours text, if colours are on."""
 
     def __init__(self, *, is_on: bool) -> None:
         self.is_on = is_on
 
     def __call__(self, text: str, *codes: str) -> str:
-        """Return a text in a colour."""
+        """Return a text in some colours."""
         return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.is_on and codes and text else text
 
 
 def paint_for(stream: object) -> Paint:
-    """Colour what goes to a terminal, unless NO_COLOR is set (no-color.org) or it is a dumb one."""
+    """Return a paint with colours if the stream is a terminal, unless NO_COLOR is set (no-color.org) or it is dumb."""
     is_terminal = bool(getattr(stream, "isatty", lambda: False)())
     return Paint(is_on=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
 def width() -> int:
-    """Return the columns of the terminal; `UNLIMITED` if stdout is not one: output for programs is never cut."""
+    """Return the columns of the terminal; `UNLIMITED` if stdout is not a terminal, so that no output is cut."""
     return _size()[0] if sys.stdout.isatty() else UNLIMITED
 
 
 def height() -> int:
-    """Return the lines that there are."""
+    """Return the lines of the terminal."""
     return _size()[1]
 
 
 def _size() -> tuple[int, int]:
-    """Return the columns and lines of the terminal; what COLUMNS and LINES say only where it does not know itself."""
+    """Return the columns and lines of the terminal; COLUMNS and LINES are used only if it does not report them."""
     try:
         columns, lines = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
@@ -65,13 +65,13 @@ def _size() -> tuple[int, int]:
 
 
 def _said(name: str) -> int:
-    """Return a size from the environment; 0 without one."""
+    """Return a size from the environment; 0 if it is not set."""
     text = os.environ.get(name, "")
     return int(text) if text.isdecimal() and text.isascii() else 0
 
 
 def can_show(text: str) -> bool:
-    """Return whether stdout has all characters of a text, and the locale does not ask for plain ones (LANG=C)."""
+    """Return whether stdout can show all characters of a text, and the locale is not plain (LANG=C)."""
     locale = os.environ.get("LC_ALL") or os.environ.get("LANG")
     if locale in {"C", "POSIX"} and not text.isascii():
         return False
@@ -83,8 +83,8 @@ def can_show(text: str) -> bool:
 
 
 def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for a wide letter, none for an accent or a colour."""
-    if "\x1b" in text:  # ours, for those of others are escaped
+    """Return the columns that a text takes: two for a wide letter, none for an accent or a colour."""
+    if "\x1b" in text:  # our own colours, because others are escaped
         text = _colours.sub("", text)
     if text.isascii():
         return len(text)
@@ -94,19 +94,19 @@ def columns_of(text: str) -> int:
 
 
 def padded(text: str, columns: int) -> str:
-    """Pad a text to a number of columns."""
+    """Return a text, padded to a number of columns."""
     return text + " " * (columns - columns_of(text))
 
 
 def cut(text: str, columns: int) -> str:
-    """Cut a text without colours to a number of columns, and mark the cut."""
+    """Return a text without colours, cut to a number of columns with a mark."""
     if columns_of(text) <= columns:
         return text
     return _beginning(text, max(0, columns - 1)) + ("…" if can_show("…") else "~")
 
 
 def _beginning(text: str, columns: int) -> str:
-    """Return as much of a text as fits into a number of columns."""
+    """Return the beginning of a text that fits into a number of columns."""
     if text.isascii():
         return text[:columns]
     taken = 0
@@ -118,10 +118,9 @@ def _beginning(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "") -> Iterator[str]:
-    """Wrap a text between words at a number of columns; every line but the first is indented.
+    """Yield a text, wrapped between words at a number of columns. All lines but the first are indented.
 
-    Spaces stay as they are, but for those at which it is broken. A word that is longer than a line is broken itself,
-    unless it is coloured.
+    Spaces are kept, except at line breaks. A word longer than a line is broken, unless it is coloured.
     """
     if columns_of(text) <= columns:
         yield text
@@ -148,16 +147,16 @@ def wrapped(text: str, columns: int, indent: str = "") -> Iterator[str]:
 
 
 def show(lines: Sequence[str], *, is_paged: bool) -> None:
-    """Print lines; on a terminal that is too small for them through $PAGER, if that is wanted."""
+    """Print lines; with `is_paged`, through $PAGER if they do not fit on the terminal."""
     text = "\n".join(lines) + "\n"
     if not (is_paged and sys.stdout.isatty() and len(lines) >= height()):
         sys.stdout.write(text)
         return
-    # Ctrl-C reaches the pager as well, and less goes on after it: if we ended, it would be killed, and the terminal
-    # left without echo. A handler, unlike SIG_IGN, is not inherited.
+    # Ctrl-C reaches the pager as well, and less continues after it. If this process exited, less would be killed and
+    # leave the terminal without echo. Unlike SIG_IGN, a handler is not inherited.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        # As git does: keep the colours, and leave what was shown on the screen.
+        # Like git, keep the colours, and leave the output on the screen.
         subprocess.run(
             shlex.split(os.environ.get("PAGER", "less")),
             input=text,
@@ -166,7 +165,7 @@ def show(lines: Sequence[str], *, is_paged: bool) -> None:
             check=False,
             env={"LESS": "FRX", **os.environ},
         )
-    except (OSError, IndexError, ValueError):  # it is not there; it is empty; it has a quote too many
+    except (OSError, IndexError, ValueError):  # not found, empty, or with an unpaired quote
         sys.stdout.write(text)
     finally:
         signal.signal(signal.SIGINT, before)

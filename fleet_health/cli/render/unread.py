@@ -1,4 +1,4 @@
-"""The rotated files of the index that could not be read, in words and for a document."""
+"""Format the rotated files of the index that could not be read, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def unread_lines(unread: Mapping[Path, str]) -> Iterator[str]:
-    """Return a line for each rotated file of the index that could not be read."""
+    """Yield a line for each rotated file of the index that could not be read."""
     yield from (f"not read: {printable(str(path))}: {printable(reason)}" for path, reason in sorted(unread.items()))
 
 

@@ -1,1 +1,1 @@
-"""Looking for a receiver on this machine, and writing the configuration that watches it."""
+"""Find a receiver on this machine, and write a configuration for it."""

@@ -1,6 +1,6 @@
-"""Finds log sources that look like a receiver: their lines are accesses of a known format, with a host in the path.
+"""Find log sources that look like a receiver, because they have access lines of a known format with a host in the path.
 
-Everything here is a guess from lines that clients have a hand in, and is shown to the operator as one.
+All results are guesses from lines that clients can influence, and are shown to the operator as guesses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DEFAULT = KnownPattern("uvicorn", receiver_patterns.RESPONSE)
 _DEEPEST = 8
-# Part of an interface, such as `images` or `v1`; names of hosts mostly have a digit.
+# Parts of an interface, such as `images` or `v1`. Host names usually have a digit.
 _is_word = re.compile(r"[a-z_-]+|v\d+", re.IGNORECASE).fullmatch
 _instance = re.compile(r"(?P<template>.+@).+(?P<kind>\.\w+)").fullmatch
 
@@ -30,11 +30,11 @@ class Candidate:
     """A log source that looks like a receiver.
 
     Attributes:
-        origin: The log source; for a template, all instances by a glob.
-        known: The pattern that finds the most.
-        words: The method, and the path up to the host.
-        hosts: Host -> how many responses its uploads got.
-        lines: How many lines were looked at.
+        origin: The log source. For a template unit, a glob for all instances.
+        known: The known pattern that matches the most lines.
+        words: The method, and the part of the path before the host.
+        hosts: Host -> number of responses to its uploads.
+        lines: The number of lines that were examined.
 
     """
 
@@ -46,21 +46,21 @@ class Candidate:
 
     @property
     def matches(self) -> int:
-        """How many of the lines are responses to uploads."""
+        """The number of lines that are responses to uploads."""
         return self.hosts.total()
 
     @property
     def is_default(self) -> bool:
-        """Whether the default pattern reads the lines."""
+        """Whether the default pattern matches the lines."""
         return self.known.pattern == receiver_patterns.RESPONSE
 
 
 def candidates(origins: Iterable[Origin], hosts: Collection[str] = ()) -> list[Candidate]:
-    """Return the log sources that look like a receiver, the most likely first.
+    """Return the candidates among some log sources, the most likely first.
 
     Args:
         origins: The log sources.
-        hosts: The hosts that stand in an index; they show which part of a path is the host.
+        hosts: The hosts in an index, which show which part of a path is the host.
 
     """
     found = [one for origin in by_template(origins) if (one := candidate(origin, hosts)) is not None]
@@ -68,7 +68,7 @@ def candidates(origins: Iterable[Origin], hosts: Collection[str] = ()) -> list[C
 
 
 def by_template(origins: Iterable[Origin]) -> Iterator[Origin]:
-    """Join the instances of each template to one, which a glob names."""
+    """Yield the log sources, with the instances of each template joined to one, which a glob names."""
     groups: dict[tuple[str, tuple[str, ...], str], list[Origin]] = defaultdict(list)
     for origin in origins:
         instance = _instance(origin.unit)
@@ -81,7 +81,7 @@ def by_template(origins: Iterable[Origin]) -> Iterator[Origin]:
 
 
 def candidate(origin: Origin, hosts: Collection[str] = ()) -> Candidate | None:
-    """Return the candidate by some lines; None if no access of a known format names a host in its path."""
+    """Return the candidate for a log source; None if it has no access line of a known format with a host."""
     requests = [request for line in origin.lines if (request := upload_request(line)) is not None]
     if not requests:
         return None
@@ -97,11 +97,11 @@ def candidate(origin: Origin, hosts: Collection[str] = ()) -> Candidate | None:
 
 
 def upload_words_of(requests: Sequence[tuple[str, str]], hosts: Collection[str] = ()) -> list[tuple[str, str]]:
-    """Guess which methods and paths, up to the host, uploads have; the most frequent first, three at most.
+    """Guess the methods of uploads and the parts of their paths before the host; at most three, most frequent first.
 
-    The host is the part of a path that is known from an index. Else it is the first part that differs, as long as
-    another one follows; parts that lead to the same parts, such as `/v1/images` and `/v1/logs` of the same hosts, are
-    none if they are words. If nothing differs but the last part, it is the one before that.
+    The host is the part of a path that is known from an index. Otherwise it is the first part that differs and is
+    followed by another part. Words with the same following parts, such as `/v1/images` and `/v1/logs` of the same
+    hosts, do not count. If only the last part differs, it is the part before that.
     """
     found: Counter[tuple[str, str]] = Counter()
     methods: dict[str, list[list[str]]] = defaultdict(list)
@@ -130,7 +130,7 @@ def _first_differing(
 ) -> Iterator[tuple[tuple[str, ...], int]]:
     below: dict[str, list[Sequence[str]]] = defaultdict(list)
     for parts in paths:
-        if len(parts) > depth + 1:  # something follows the part
+        if len(parts) > depth + 1:  # another part follows
             below[parts[depth]].append(parts)
     if not below or depth > _DEEPEST:
         return
@@ -144,7 +144,7 @@ def _first_differing(
 
 
 def _share_parts(groups: Iterable[Sequence[Sequence[str]]], depth: int) -> bool:
-    """Return whether the same parts follow in several groups, with something behind them."""
+    """Return whether several groups have a following part in common, which is not the last one."""
     seen = [{parts[depth] for parts in group if len(parts) > depth + 1} for group in groups]
     named = Counter(part for parts in seen for part in parts)
     return any(count > 1 for count in named.values())

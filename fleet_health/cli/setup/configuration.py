@@ -1,4 +1,4 @@
-"""The configuration that watches what was found, as a person would write it: what differs from the default, and why."""
+"""Write the configuration for the found receivers: the settings that differ from the defaults, with comments."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleet_health.cli.setup.index_search import FoundIndex
 
 _HEAD = """\
-# Written by `fleet-health setup`. It holds what differs from the defaults;
+# Written by `fleet-health setup`. It contains the settings that differ from the defaults;
 # /usr/local/share/doc/fleet-health/config.example.toml explains every key.
 # After a change, run `fleet-health reload`.
 """
@@ -29,7 +29,7 @@ _not_in_names = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A receiver as it is to be watched.
+    """A receiver to watch.
 
     Attributes:
         candidate: The log source.
@@ -44,7 +44,7 @@ class Choice:
 
 
 def configuration(choices: Sequence[Choice]) -> str:
-    """Write the text of the file, in TOML."""
+    """Return the text of the file, in TOML."""
     lines = [_HEAD]
     if len(choices) == 1:
         lines += ["[journal]", *_journal(choices[0], ""), "", "[index]", *_index(choices[0], "")]
@@ -55,7 +55,7 @@ def configuration(choices: Sequence[Choice]) -> str:
 
 
 def receiver_names(choices: Sequence[Choice]) -> list[str]:
-    """Return a short name for each of several receivers, made from its unit or container; all of them differ."""
+    """Return a unique short name for each of several receivers, made from its unit or container."""
     names: list[str] = []
     for choice in choices:
         origin = choice.candidate.origin
@@ -99,8 +99,8 @@ def _journal(choice: Choice, prefix: str) -> Iterator[str]:
 def _index(choice: Choice, prefix: str) -> Iterator[str]:
     index = choice.index
     if index is None:
-        yield "# No index was found: the file to which the receiver appends a row of JSON for every accepted upload."
-        yield "# Set its path, and the keys of a row that hold the host and the time."
+        yield "# No index was found. It is the file to which the receiver appends a row of JSON for each upload."
+        yield "# Set its path, and the keys of a row that contain the host and the time."
         yield from (f"#{prefix}{key} = {_written(KEYS[f'index.{key}'].default)}" for key in _INDEX_KEYS)
         return
     hosts = choice.candidate.hosts
@@ -117,8 +117,8 @@ _INDEX_KEYS = ("path", "host_field", "time_field")
 
 
 def _written(value: Any) -> str:
-    """Write a value as TOML; a pattern reads best without escapes."""
+    """Return a value as TOML; a pattern in single quotes, which reads best."""
     if isinstance(value, str) and "\\" in value and "'" not in value and value.isprintable():
         return f"'{value}'"
-    # A string or a list of strings of JSON is one of TOML too.
+    # In JSON, a string or a list of strings is valid TOML too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", r"\u007F")

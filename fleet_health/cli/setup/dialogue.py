@@ -1,4 +1,4 @@
-"""The whole of `fleet-health setup`: searches, shows what it found, asks, and writes the configuration."""
+"""The dialogue of `fleet-health setup`: search, show the results, ask, and write the configuration."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _RECIPES = "/usr/local/share/doc/fleet-health/another-receiver.md"
 
 
 class _EndError(FleetHealthError):
-    """Setup ends without a configuration; `str()` says why, and `status` is the exit status."""
+    """Setup ends without a configuration. `str()` is a message with the reason, and `status` the exit status."""
 
     def __init__(self, reason: str, status: int = EXIT_CONFIG) -> None:
         super().__init__(reason)
@@ -52,7 +52,7 @@ class _EndError(FleetHealthError):
 
 
 def set_up(options: argparse.Namespace) -> int:
-    """Search, ask, and write; return the exit status. Until the very end nothing is written."""
+    """Search, ask and write, and return the exit status. No file is written before the end."""
     stdout = sys.stdout
     try:
         # With --print, stdout is for the configuration alone.
@@ -68,26 +68,26 @@ def set_up(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted: nothing was written.\n")
+        sys.stderr.write("\nInterrupted: no file was written.\n")
         return _EXIT_INTERRUPT
     except EOFError:
-        sys.stderr.write("\nNo answer: nothing was written.\n")
+        sys.stderr.write("\nNo answer: no file was written.\n")
         return _EXIT_NOT_WRITTEN
     return 0
 
 
 def _found(options: argparse.Namespace) -> tuple[str, list[Choice]]:
-    """Return the configuration that watches what was found, and chosen."""
+    """Return the configuration for the chosen receivers, and the choices."""
     is_asking = _is_asking(options)
     if is_asking and not sys.stdin.isatty():
         raise _EndError(
-            "setup asks questions, and stdin is no terminal: `--yes` takes the best guess, `--print` shows it"
+            "setup asks questions, but stdin is not a terminal: `--yes` uses the best guess, `--print` shows it"
         )
     if not options.print and (problem := _why_not_writable(options.config.absolute())):
         raise _EndError(problem)
     directory: Path | None = None if options.journal_directory is None else options.journal_directory.absolute()
     try:
-        _say("Looking at who logs in the journal …")
+        _say("Searching the journal for receivers …")
         result = search(replace(load(None).receivers[0].journal, directory=directory), clock.now() - options.since)
     except SourceUnavailable as error:
         raise _EndError(str(error)) from error
@@ -111,7 +111,7 @@ def _finish(options: argparse.Namespace, text: str, choices: Sequence[Choice]) -
     try:
         _write(target, text)
     except OSError as error:
-        raise _EndError(f"{error.filename or target}: {error.strerror or error}; {target} is as it was") from error
+        raise _EndError(f"{error.filename or target}: {error.strerror or error}; {target} is unchanged") from error
     _say(f"Wrote {target}.", *_next_steps(target, choices))
 
 
@@ -119,13 +119,13 @@ def _is_asking(options: argparse.Namespace) -> bool:
     return not (options.yes or options.print)
 
 
-# --- what is shown ------------------------------------------------------------------------------------------------
+# --- output -------------------------------------------------------------------------------------------------------
 
 
 def _candidates(result: Search) -> Iterator[str]:
     count = len(result.origins)
     origins = f"{count} units and containers" if count != 1 else "1 unit or container"
-    yield f"Looked at the latest {plural(result.lines, 'line')} of {origins}."
+    yield f"Examined the latest {plural(result.lines, 'line')} of {origins}."
     yield "Access lines about uploads of hosts:"
     for number, one in enumerate(result.found, start=1):
         yield f"  {number}  {one.origin.name}: {_share(one)}, {one.known.format}: {_named(one.hosts)}"
@@ -152,22 +152,22 @@ def _described(candidate: Candidate, index: FoundIndex) -> str:
 
 def _nothing_found(result: Search) -> Iterator[str]:
     yield (
-        f"No receiver was found. Looked at the latest {plural(result.lines, 'line')} of {len(result.origins)} units,"
-        " user units and containers in the journal, for access lines of PUT, POST or PATCH with a host in the path."
+        f"No receiver was found. Searched the latest {plural(result.lines, 'line')} of {len(result.origins)} units,"
+        " user units and containers in the journal for access lines of PUT, POST or PATCH with a host in the path."
     )
     if result.origins:
         yield f"These log: {_named(one.name for one in result.origins)}"
     for origin, line in list(result.unread())[:_SHOWN]:
-        yield f"{origin.name} has lines about uploads in a format that is not known, or without a host in the path:"
+        yield f"{origin.name} has lines about uploads in an unknown format, or without a host in the path:"
         yield f"    {line[:300]}"
     if mute := result.mute_servers():
-        yield f"These look like HTTP servers, and log no uploads to the journal: {_named(mute)}"
+        yield f"These look like HTTP servers, but log no uploads to the journal: {_named(mute)}"
     yield "What to do:"
     yield "  * If the receiver logs to a file, let it log to the journal (stdout, stderr or syslog)."
-    yield "  * If nobody has uploaded lately, look back further: fleet-health setup --since 30d"
+    yield "  * If no host has uploaded recently, search further back: fleet-health setup --since 30d"
     yield f"  * If its lines are in another format, write a pattern: {_RECIPES}, and `fleet-health patterns`"
     if result.services is None:
-        yield "  * systemd could not be asked for its units; is this the machine of the receiver?"
+        yield "  * systemd could not be asked for its units: check that this is the machine of the receiver."
 
 
 def _found_by(settings: Settings, choices: Sequence[Choice], *, is_guess: bool) -> Iterator[str]:
@@ -179,12 +179,12 @@ def _found_by(settings: Settings, choices: Sequence[Choice], *, is_guess: bool) 
             report.add(line.encode("utf-8", "surrogateescape"))
         report.finish()
         count = report.response
-        yield f"{'Guessed: ' * is_guess}{candidate.origin.name} is a receiver. The patterns find in its latest lines:"
+        yield f"{'Guessed: ' * is_guess}{candidate.origin.name} is a receiver. In its latest lines, the patterns find:"
         statuses = ", ".join(f"{status}: {times}" for status, times in sorted(count.statuses.items()))
         yield f"  responses  {plural(count.matches, 'line')} of {report.lines}; by status {statuses}"
         yield f"  hosts      {_named(count.hosts)}"
         if choice.index is None:
-            yield "  index      none was found: set `index.path`, or only refusals are seen"
+            yield "  index      none was found: set `index.path`, because without it only refusals are seen"
         else:
             yield f"  index      {_described(candidate, choice.index)}"
             if reason := obstacle(choice.index.path):
@@ -208,14 +208,14 @@ def _next_steps(target: Path, choices: Sequence[Choice]) -> Iterator[str]:
     yield "  fleet-health status      the fleet"
 
 
-# --- what is asked ------------------------------------------------------------------------------------------------
+# --- questions ----------------------------------------------------------------------------------------------------
 
 
 def _asked_receivers(result: Search) -> list[int]:
     if len(result.found) == 1:
         if not agrees(f"Is {printable(result.found[0].origin.name)} the receiver?", default=True):
             raise _EndError(
-                f"Nothing was written. For a receiver that was not found, see {_RECIPES}", _EXIT_NOT_WRITTEN
+                f"No file was written. For a receiver that was not found, see {_RECIPES}", _EXIT_NOT_WRITTEN
             )
         return [0]
     default = ",".join(str(number + 1) for number in result.default())
@@ -228,7 +228,7 @@ def _asked_index(candidate: Candidate, found: Sequence[FoundIndex]) -> FoundInde
         _say("", f"Files that may be the index of {candidate.origin.name}:")
         _say(*(f"  {number}  {_described(candidate, index)}" for number, index in enumerate(shown, start=1)))
     else:
-        _say("", f"No index of {candidate.origin.name} was found: the file with a row for every accepted upload.")
+        _say("", f"No index of {candidate.origin.name} was found. It is the file with a row for every accepted upload.")
 
     def read(answer: str) -> FoundIndex | None:
         if answer == "none":
@@ -246,27 +246,27 @@ def _asked_index(candidate: Candidate, found: Sequence[FoundIndex]) -> FoundInde
 
 
 def _get_consent(target: Path, options: argparse.Namespace) -> None:
-    """Ask whether the file may be written, if there is something to ask; raises _EndError if it may not."""
+    """Ask whether the file may be written, unless that is clear. Raise _EndError if it may not."""
     holds_settings = _holds_settings(target)
     if not _is_asking(options):
         if holds_settings and not options.replace:
             raise _EndError(
-                f"{target} holds settings of your own, so it is not replaced: add --replace, or use --print",
+                f"{target} contains settings, so it is not replaced: add --replace, or use --print",
                 _EXIT_NOT_WRITTEN,
             )
         return
     question = f"Write {target}?"
     if holds_settings:
-        question = f"{target} holds settings. Replace it? The old file is kept as {_backup_name(target)}"
+        question = f"{target} contains settings. Replace it? The old file is kept as {_backup_name(target)}"
     if not agrees(question, default=not holds_settings):
-        raise _EndError("Nothing was written.", _EXIT_NOT_WRITTEN)
+        raise _EndError("No file was written.", _EXIT_NOT_WRITTEN)
 
 
-# --- what is written ----------------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------------------------
 
 
 def _loaded(text: str) -> Settings:
-    """Read the configuration before it is written, as the service will; raises ConfigError."""
+    """Load the configuration before it is written, as the service will. Raise ConfigError if it cannot be used."""
     with tempfile.TemporaryDirectory(prefix="fleet-health-setup-") as directory:
         file = Path(directory, "config.toml")
         file.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -274,7 +274,7 @@ def _loaded(text: str) -> Settings:
 
 
 def _why_not_writable(target: Path) -> str:
-    """Return why a file cannot be written, and what to do; empty if nothing is known to be in the way."""
+    """Return why a file cannot be written, with a remedy; empty if no reason is known."""
     place = next(parent for parent in target.parents if parent.exists())
     if not os.access(place, os.W_OK | os.X_OK):
         return (
@@ -289,7 +289,7 @@ def _why_not_writable(target: Path) -> str:
 
 
 def _holds_settings(target: Path) -> bool:
-    """Return whether a file is there that holds more than comments."""
+    """Return whether a file exists and contains more than comments."""
     try:
         lines = target.read_text(errors="replace").splitlines()
     except OSError:
@@ -302,9 +302,9 @@ def _backup_name(target: Path) -> str:
 
 
 def _write(target: Path, text: str) -> None:
-    """Put the file in place whole; of one that holds settings a copy is kept first."""
+    """Write the file atomically, after copying an old one that contains settings."""
     new = f"{target.name}.new"
-    # The umask decides who may read a file of ours; the service has to read this one.
+    # The umask could make the file unreadable for the service.
     os.umask(0o022)
     with SafeDirectory(target.parent, create_mode=_DIRECTORY_MODE) as directory:
         if _holds_settings(target):

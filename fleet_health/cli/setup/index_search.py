@@ -1,4 +1,4 @@
-"""Where the index of a receiver may be: files of JSON rows, each with a host and a time."""
+"""Find the index of a receiver: a file of JSON rows, each with a host and a time."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ _ROWS = 500
 _FILES, _ENTRIES, _DEPTH = 2_000, 4_000, 3
 _SHARE = 0.8
 _OF_ANY_PROCESS = frozenset({b"HOME", b"PWD", b"OLDPWD", b"TMPDIR", b"SHELL", b"LOGNAME", b"USER"})
-"""Variables that a login or a shell sets, whatever the program: where they lead says nothing about a receiver."""
+"""Variables that a login or a shell sets for any program, which do not point to an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundIndex:
-    """A file that reads like an index.
+    """A file that looks like an index.
 
     Attributes:
         path: The file.
-        host_field: The key of the host.
-        time_field: The key of the time.
-        rows: How many of its latest rows were looked at.
-        hosts: Host -> how many of these rows it has.
+        host_field: The key of the host in a row.
+        time_field: The key of the time in a row.
+        rows: The number of its latest rows that were examined.
+        hosts: Host -> number of these rows.
 
     """
 
@@ -55,14 +55,14 @@ class FoundIndex:
     hosts: Counter[str]
 
     def shared(self, hosts: Collection[str]) -> int:
-        """Return how many of some hosts stand in it."""
+        """Return the number of hosts that have rows in it."""
         return len(self.hosts.keys() & set(hosts))
 
 
 def places_of(unit: Unit | None, pids: Iterable[int]) -> Iterator[Path]:
-    """Return files and directories that a unit or a process may write to, the most likely first.
+    """Yield files and directories to which a unit or a process may write, the most likely first.
 
-    What cannot be looked up, because the process has ended or is another user's, is left out.
+    Processes that have ended or belong to another user are skipped.
     """
     main_pid = int(unit.properties.get("MainPID") or 0) if unit else 0
     for pid in dict.fromkeys(pid for pid in (main_pid, *pids) if pid):
@@ -76,7 +76,7 @@ def places_of(unit: Unit | None, pids: Iterable[int]) -> Iterator[Path]:
 
 
 def common_places() -> Iterator[Path]:
-    """Return where an index is if nothing is known of a receiver: the default, and each program's own directory."""
+    """Yield places of an index that do not depend on a receiver: the default, and the directories of programs."""
     yield DEFAULT_PATH
     for place in map(Path, _COMMON):
         try:
@@ -86,11 +86,11 @@ def common_places() -> Iterator[Path]:
 
 
 def find_indexes(places: Iterable[Path], hosts: Collection[str]) -> list[FoundIndex]:
-    """Read what may be an index in some places; return those that are, the most likely first.
+    """Return the indexes in some places, the most likely first.
 
     Args:
-        places: Files, and directories in which there may be one.
-        hosts: The hosts that a receiver's journal names.
+        places: Files, and directories to search.
+        hosts: The hosts in the journal of a receiver.
 
     """
     seen: set[Path] = set()
@@ -103,12 +103,12 @@ def find_indexes(places: Iterable[Path], hosts: Collection[str]) -> list[FoundIn
             break
         if (index := read_index(path, hosts)) is not None:
             found.append(index)
-    # A stable sort: of two that are as good, the one that was named first.
+    # The sort is stable, so of two equally good ones the earlier place wins.
     return sorted(found, key=lambda one: (-one.shared(hosts), one.path != DEFAULT_PATH, "index" not in one.path.name))
 
 
 def read_index(path: Path, hosts: Collection[str] = ()) -> FoundIndex | None:
-    """Return how the latest rows of a file are to be read; None if it is no index, or cannot be read."""
+    """Return a file as an index; None if it does not look like one or cannot be read."""
     lines = _latest_lines(path)
     rows = [row for line in lines if isinstance(row := _json(line), dict)]
     if not rows or len(rows) < _SHARE * len(lines) or _is_alert_log(rows):
@@ -135,7 +135,7 @@ def _places_of_process(pid: int) -> Iterator[Path]:
         return
     yield from (path for path in open_files if path.is_absolute() and path.suffix in _SUFFIXES)
     values = [value for one in environment for name, _, value in (one.partition(b"="),) if name not in _OF_ANY_PROCESS]
-    # `--index=/srv/index.jsonl` is one as well.
+    # Arguments such as `--index=/srv/index.jsonl` contain a path as well.
     words = [word.rpartition(b"=")[2] for word in arguments]
     for text in map(os.fsdecode, (*words, *values)):
         if text.startswith("/") and ":" not in text:
@@ -146,7 +146,7 @@ def _places_of_process(pid: int) -> Iterator[Path]:
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """Return the files at a place that are named as an index can be, and not as one that was rotated."""
+    """Yield the files at a place whose name may be that of an index, but not of a rotated one."""
     try:
         if place.is_file():
             yield place
@@ -181,7 +181,7 @@ def _latest_lines(path: Path) -> list[bytes]:
         return []
     finally:
         os.close(fd)
-    lines = block.split(b"\n")[:-1]  # the last one may not be whole yet
+    lines = block.split(b"\n")[:-1]  # the last line may be incomplete
     return [line for line in lines[state.st_size > _TAIL :] if line][-_ROWS:]
 
 
@@ -210,7 +210,7 @@ def _time_field(rows: list[dict[str, Any]], keys: list[str]) -> str | None:
     if _TIME_FIELD in keys:
         return _TIME_FIELD
     dated = [key for key in keys if sum(_is_time(row.get(key)) for row in rows) >= _SHARE * len(rows)]
-    # When it was taken, rather than when it was made on the host.
+    # Prefer the time of acceptance to a time from the host.
     likely = ("receiv", "accept", "upload", "stored", "server")
     return next((key for key in dated if any(word in key.casefold() for word in likely)), next(iter(dated), None))
 

@@ -1,4 +1,4 @@
-"""The files of an installation that the program makes itself: its manual pages, and what completes a command line.
+"""Make the files of an installation that are not in the repository: the manual pages and the completion scripts.
 
 `python -m fleet_health.cli.setup.made EXAMPLE DIRECTORY` writes them; `packaging/files` lists them as `made/NAME`.
 """
@@ -17,11 +17,11 @@ _SHELLS = ("bash", "zsh")
 
 
 def write_made(example: Path, directory: Path) -> None:
-    """Write the manual pages into a directory and, if shtab is installed, the completion of each shell.
+    """Write the manual pages and, if shtab is installed, the completion script of each shell.
 
     Args:
-        example: The example of a configuration, which one of the pages is made from.
-        directory: Where they go; it exists.
+        example: The example configuration, from which one of the pages is made.
+        directory: An existing directory for the files.
 
     """
     write_pages(example, directory)

@@ -1,6 +1,6 @@
-"""Prints what a new installation watches, and what to do next; the installer ends with it.
+"""Print what a new installation watches, and the next steps. The installer calls this at its end.
 
-`python -m fleet_health.cli.setup.next_steps CONFIG [--not-started]` goes by a configuration file, and writes to stdout.
+`python -m fleet_health.cli.setup.next_steps CONFIG [--not-started]` reads a configuration file and writes to stdout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _STEPS = (
     ("fleet-health status", "the fleet now; systemctl status fleet-health shows the service"),
-    ("fleet-health follow", "alerts as they come"),
+    ("fleet-health follow", "alerts as they are sent"),
     ("man fleet-health", "every command, with examples"),
 )
 _SERVICE = "fleet-health.service"
@@ -31,7 +31,7 @@ _DOCUMENTS = "/usr/local/share/doc/fleet-health"
 
 
 def next_steps(receivers: Sequence[ReceiverSettings], config: Path, *, is_started: bool = True) -> Iterator[str]:
-    """Write, in lines, what each receiver is watched by, whether that exists, and what to do next.
+    """Yield lines about the sources of each receiver, whether they exist, and the next steps.
 
     Args:
         receivers: The receivers.
@@ -69,9 +69,9 @@ def _watched(receiver: ReceiverSettings) -> Iterator[tuple[str, str, str, bool]]
 
 
 def _state_of(name: str, known: Sequence[Unit] | None) -> tuple[str, bool]:
-    """Return a unit's state in a clause, and whether there is such a unit."""
+    """Return the state of a unit in a clause, and whether it exists."""
     if known is None:
-        return "systemd cannot be asked here", True
+        return "systemd cannot be asked about it here", True
     if "*" in name or "?" in name or "[" in name:
         return f"stands for {len(known)} units that are loaded now", True
     unit = next((unit for unit in known if unit.name == name), None)
@@ -81,7 +81,7 @@ def _state_of(name: str, known: Sequence[Unit] | None) -> tuple[str, bool]:
 
 
 def _start() -> tuple[str, str]:
-    """Return how to start what was installed, and what that does: an earlier release may be running."""
+    """Return the command that starts the installed release, and its purpose. An earlier release may be running."""
     known = units([_SERVICE])
     if known and known[0].is_running:
         return "systemctl restart fleet-health", "run the new release"
@@ -95,7 +95,7 @@ def _aligned(*rows: tuple[str, str]) -> Iterator[str]:
 
 
 def main(path: Path, *, is_started: bool) -> int:
-    """Print it; return the exit status."""
+    """Print the lines, and return the exit status."""
     try:
         receivers = load(path).receivers
     except ConfigError as error:

@@ -1,7 +1,7 @@
-"""The files that an installation adds beside the program, as packaging/files lists them.
+"""The files that an installation adds to the program, as listed in packaging/files.
 
-In a checkout `fleet_health/system` is a link to packaging/; a wheel has the files that the list names. The Debian
-package has none: dpkg has put them in place.
+In a checkout, `fleet_health/system` is a link to packaging/. A wheel contains the listed files. The Debian package does
+not, because dpkg installs them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SYSTEM = Path(__file__).parents[2] / "system"
-"""Where the files are, and the list of them."""
+"""The directory with the files and their list."""
 
 _WRITTEN_FOR = "/opt/fleet-health/current/bin/fleet-health"
-"""The program in the files, where packaging/install.sh puts it."""
+"""The path of the program in the files, where packaging/install.sh installs it."""
 
 
 def listed(system: Path = SYSTEM) -> Iterator[tuple[str, Path]]:
-    """Yield what there is, and where it goes; what begins with `made/` has to be made.
+    """Yield each file and its destination. Files that begin with `made/` must be made first.
 
     Raises:
         OSError: There is no list.
@@ -37,5 +37,5 @@ def listed(system: Path = SYSTEM) -> Iterator[tuple[str, Path]]:
 
 
 def text_for(program: Path, name: str, system: Path = SYSTEM) -> str:
-    """Return a file as it is for a program that is somewhere else than packaging/install.sh puts it."""
+    """Return the text of a file for a program at another path."""
     return (system / name).read_text("utf-8").replace(_WRITTEN_FOR, str(program))

@@ -1,4 +1,4 @@
-"""Asks questions at a terminal. An invalid answer is asked for again."""
+"""Ask questions at a terminal, repeatedly until the answer is valid."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ T = TypeVar("T")
 
 
 class AnswerError(ValueError):
-    """An invalid answer; `str()` says what is wrong."""
+    """An invalid answer. `str()` is a message with the reason."""
 
 
 def ask(question: str, default: str, read: Callable[[str], T]) -> T:
-    """Ask until an answer can be read.
+    """Ask until the answer is valid, and return its value.
 
     Args:
-        question: The question, without a mark at its end.
+        question: The question, without a question mark.
         default: The meaning of an empty answer.
-        read: Reads an answer; raises AnswerError.
+        read: Parses an answer. Raises AnswerError if it is invalid.
 
     Raises:
-        EOFError: There will be no more answers.
+        EOFError: The input has ended.
 
     """
     while True:
@@ -37,7 +37,7 @@ def ask(question: str, default: str, read: Callable[[str], T]) -> T:
 
 
 def agrees(question: str, *, default: bool) -> bool:
-    """Ask for a yes or a no."""
+    """Ask for yes or no, and return whether the answer is yes."""
 
     def read(answer: str) -> bool:
         word = answer.casefold()
@@ -49,7 +49,7 @@ def agrees(question: str, *, default: bool) -> bool:
 
 
 def some_of(question: str, default: str, count: int) -> list[int]:
-    """Ask for some of a number of items, which are shown from 1; return their indexes, from 0."""
+    """Ask for some of `count` items, which are numbered from 1. Return their indexes, from 0."""
 
     def read(answer: str) -> list[int]:
         words = answer.replace(",", " ").split()

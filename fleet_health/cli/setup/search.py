@@ -1,4 +1,4 @@
-"""Searches this machine for receivers: log sources that look like one, and where the index of each may be."""
+"""Search this machine for receivers: log sources that look like one, and files that may be their indexes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.sources.journal.survey import Origin
 
 _LINES = 2_000
-"""How many of the latest lines of each are looked at."""
+"""The number of the latest lines of each log source that are examined."""
 _SERVERS = ("uvicorn", "gunicorn", "hypercorn", "granian", "nginx", "apache2", "httpd", "caddy", "lighttpd", "traefik")
 _JOURNALS = (Path("/run/log/journal"), Path("/var/log/journal"))
 _namespaced = re.compile(r"[0-9a-f]{32}\.(?P<name>.+)").fullmatch
@@ -32,12 +32,12 @@ _namespaced = re.compile(r"[0-9a-f]{32}\.(?P<name>.+)").fullmatch
 
 @dataclass(slots=True)
 class Search:
-    """The result of a search, and what it looked at.
+    """The result of a search.
 
     Attributes:
         origins: The log sources in the journal.
-        found: Those that look like a receiver, the most likely first.
-        indexes: The indexes that each of these may have, in the same order, the most likely first.
+        found: The candidates, the most likely first.
+        indexes: The possible indexes of each candidate, in the same order, each with the most likely first.
         services: The services that systemd has loaded; None if it could not be asked.
 
     """
@@ -49,11 +49,11 @@ class Search:
 
     @property
     def lines(self) -> int:
-        """How many lines were looked at."""
+        """The number of lines that were examined."""
         return sum(len(one.lines) for one in self.origins)
 
     def unread(self) -> Iterator[tuple[Origin, str]]:
-        """Return the log sources that have lines about uploads in no known format, each with one of them."""
+        """Yield the log sources with lines about uploads in an unknown format, each with one such line."""
         known = {one.origin.name for one in self.found}
         for origin in self.origins:
             line = next((line for line in origin.lines if upload_request(line)), None)
@@ -61,7 +61,7 @@ class Search:
                 yield origin, line
 
     def mute_servers(self) -> list[str]:
-        """Return the running services that look like an HTTP server, and have no line about an upload."""
+        """Return the running services that look like an HTTP server but have no line about an upload."""
         logging = {one.origin.unit for one in self.found} | {origin.unit for origin, _ in self.unread()}
         return [
             unit.name
@@ -72,7 +72,7 @@ class Search:
         ]
 
     def default(self) -> list[int]:
-        """Return the numbers of the best guess: the most likely one, and those with a proven index of their own."""
+        """Return the indexes of the best guess: the most likely candidate, and others with a proven index."""
         if not self.found:
             return []
         chosen, taken = [0], {self._path(0)}
@@ -89,14 +89,14 @@ class Search:
 
 
 def search(settings: JournalSettings, since: Instant) -> Search:
-    """Look at this machine.
+    """Search this machine.
 
     Args:
-        settings: Which journal: a directory, or this machine's with every namespace of it.
-        since: How far back.
+        settings: The journal to search: a directory, or the journal of this machine with every namespace.
+        since: The begin of the search.
 
     Raises:
-        SourceUnavailable: The journal is missing, or cannot be read.
+        SourceUnavailable: The journal is missing or cannot be read.
 
     """
     origins = list(survey(settings, since, _LINES))
@@ -111,7 +111,7 @@ def search(settings: JournalSettings, since: Instant) -> Search:
         found = find_indexes([*places, DEFAULT_PATH], one.hosts)
         if not any(index.shared(one.hosts) for index in found):
             common = list(common_places()) if common is None else common
-            # What only lies about somewhere is an index of this receiver if it has one of its hosts.
+            # A file in a common place is an index of this receiver only if it contains one of its hosts.
             found += [
                 index
                 for index in find_indexes(common, one.hosts)
@@ -119,7 +119,7 @@ def search(settings: JournalSettings, since: Instant) -> Search:
             ]
             found.sort(key=lambda index: -index.shared(one.hosts))
         if found:
-            # Now it is known which part of a path names the host.
+            # The index shows which part of a path is the host.
             one = candidate(one.origin, frozenset(found[0].hosts)) or one  # noqa: PLW2901
         result.found.append(one)
         result.indexes.append(found)

@@ -1,4 +1,4 @@
-"""Finds out what the service will be able to read and to write, whichever user asks."""
+"""Check which paths the service can read and write, whichever user calls this."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SERVICE_USER = "fleet-health"
 DROP_INS = "/usr/local/share/doc/fleet-health/drop-ins"
 _PATIENCE_S = 10
-# StateDirectory= of the unit: systemd makes it when the service starts.
+# StateDirectory= of the unit, which systemd creates when the service starts.
 _OWN = Path("/var/lib/fleet-health")
 # ProtectHome= and PrivateTmp= of the unit.
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is written there
@@ -32,9 +32,9 @@ def hides(path: Path) -> bool:
 
 
 def obstacle(path: Path) -> str:
-    """Return why the service could not read a file, in a clause; empty if nothing is known to be in the way.
+    """Return why the service cannot read a file, in a clause; empty if no obstacle is known.
 
-    Only root can try it with the rights of the service's user; others try it with their own.
+    Only root can try this with the rights of the service user. Other users try it with their own rights.
     """
     if not path.exists():
         return "it does not exist"
@@ -59,9 +59,9 @@ def obstacle(path: Path) -> str:
 
 
 def write_obstacle(output: Output) -> str:
-    """Return why the service could not write to a place, in a clause; empty if nothing is known to be in the way.
+    """Return why the service cannot write to a place, in a clause; empty if no obstacle is known.
 
-    Only root can try it with the rights of the service's user.
+    Only root can try this with the rights of the service user.
     """
     place = output.place
     if output.directory.is_relative_to(_OWN):
@@ -69,7 +69,9 @@ def write_obstacle(output: Output) -> str:
     if not place.is_dir() or os.geteuid() != 0:
         return unwritable(output)
     if not any(place.is_relative_to(one) for one in _writable_in_unit()):
-        return f"{place}: the unit lets the service write only to its own; install {DROP_INS}/{output.drop_in}"
+        return (
+            f"{place}: the unit lets the service write only to its own directories; install {DROP_INS}/{output.drop_in}"
+        )
     try:
         user = pwd.getpwnam(SERVICE_USER)
     except KeyError:
@@ -79,7 +81,7 @@ def write_obstacle(output: Output) -> str:
 
 
 def _writable_in_unit() -> list[Path]:
-    """Return the directories that the unit lets the service write to; the root if it forbids none, or is not known."""
+    """Return the directories to which the unit lets the service write; `/` if it denies none or is not known."""
     shown = _properties_of_unit("ProtectSystem", "ReadWritePaths")
     if shown.get("ProtectSystem") != "strict":
         return [Path("/")]
@@ -87,7 +89,7 @@ def _writable_in_unit() -> list[Path]:
 
 
 def succeeds_as(user: pwd.struct_passwd, groups: Sequence[int], attempt: Callable[[], bool]) -> bool:
-    """Try something in a child that has become a user, with more groups beside that user's."""
+    """Call `attempt` in a child process as a user, with further groups. Return its result."""
     child = os.fork()
     if child == 0:
         with suppress(OSError):
@@ -101,7 +103,7 @@ def succeeds_as(user: pwd.struct_passwd, groups: Sequence[int], attempt: Callabl
 
 
 def _groups_of_unit() -> list[int]:
-    """Return the groups that the unit adds to those of its user; a drop-in may have added some."""
+    """Return the supplementary groups of the unit, which drop-ins may have extended."""
     groups: list[int] = []
     for name in _properties_of_unit("SupplementaryGroups").get("SupplementaryGroups", "").split():
         with suppress(KeyError):
@@ -110,7 +112,7 @@ def _groups_of_unit() -> list[int]:
 
 
 def _properties_of_unit(*names: str) -> dict[str, str]:
-    """Return properties of the service's unit; none if systemd cannot be asked."""
+    """Return properties of the unit of the service; empty if systemd cannot be asked."""
     command = ["systemctl", "show", f"--property={','.join(names)}", f"{SERVICE_USER}.service"]
     try:
         shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE_S).stdout
@@ -120,7 +122,7 @@ def _properties_of_unit(*names: str) -> dict[str, str]:
 
 
 def _closed_part(path: Path) -> str:
-    """Return which directory on the way, or that the file itself, is closed to others."""
+    """Return which parent directory, or the file itself, others may not access, with a remedy."""
     for directory in reversed(path.parents):
         if not directory.stat().st_mode & 0o001:
             return f"others may not enter {directory} (chmod o+x)"

@@ -26,13 +26,13 @@ _PROPERTIES = (
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as systemd knows it.
+    """A unit, as systemd reports it.
 
     Attributes:
         name: Its name.
-        is_known: Whether systemd has a file for it, or has it loaded without one.
+        is_known: Whether systemd has a file for it, or has loaded it without one.
         state: `active`, `failed`, `inactive`, …
-        properties: Further properties, by the names of `systemctl show`.
+        properties: Further properties, under the names of `systemctl show`.
 
     """
 
@@ -43,12 +43,12 @@ class Unit:
 
     @property
     def is_running(self) -> bool:
-        """Whether it is up, or on the way."""
+        """Whether it is running or starting."""
         return self.state in {"active", "activating", "reloading"}
 
 
 def units(names: Iterable[str]) -> list[Unit] | None:
-    """Ask systemd for units, by name or glob; None if it cannot be asked. A glob that fits none gives none."""
+    """Return the units with some names or globs, as systemd reports them; None if it cannot be asked."""
     command = ["systemctl", "show", f"--property={','.join(_PROPERTIES)}", "--no-pager", "--", *names]
     try:
         shown = subprocess.run(

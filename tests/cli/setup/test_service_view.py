@@ -71,7 +71,7 @@ def test_the_installed_configuration_must_name_an_index_that_the_service_may_rea
         pytest.param(
             {"ProtectSystem": "strict", "ReadWritePaths": "/var/www /var/lib/cis490"},
             NOBODY.pw_uid,
-            "{0}: the unit lets the service write only to its own; install {1}/page.conf",
+            "{0}: the unit lets the service write only to its own directories; install {1}/page.conf",
             id="the unit does not let it",
         ),
         pytest.param({"ProtectSystem": "strict", "ReadWritePaths": "-{0}"}, NOBODY.pw_uid, "", id="a drop-in lets it"),
