@@ -82,7 +82,7 @@ def test_nothing_is_missed_and_nothing_comes_twice(
     site.configure(CONFIG)
     site.begin_journal()
     site.upload("one", "two", "three", minutes_ago=50)
-    site.upload("well")
+    site.accept("well")
     site.sync_journal()
     with start_service(site) as service:
         service.until(lambda: len(site.alerted()) == 3, "the alerts")
@@ -90,13 +90,13 @@ def test_nothing_is_missed_and_nothing_comes_twice(
         eventually(lambda: "; waiting for it" in follower.stderr, "the follower")
         with start_service(site) as service:
             service.until(lambda: "following again" in follower.stderr, "the follower")
-            site.upload("one")
+            site.accept("one")
             service.until(lambda: follower.kinds("one") == ["resolution"], "the first resolution")
-            site.upload("two")
+            site.accept("two")
             os.kill(service.process.pid, signal.SIGKILL)
         with start_service(site) as service:
             service.until(lambda: follower.kinds("two") == ["resolution"], "the second resolution")
-            site.upload("three")
+            site.accept("three")
             service.until(lambda: follower.kinds("three") == ["resolution"], "the third resolution")
             service.until_evaluated_anew()
         ids = [row["id"] for row in follower.rows]
@@ -117,7 +117,7 @@ def test_a_cursor_file_survives_the_follower(
     site.configure(CONFIG)
     site.begin_journal()
     site.upload("one", minutes_ago=50)
-    site.upload("well")
+    site.accept("well")
     site.sync_journal()
     cursor = site.directory / "cursor"
     cursor.write_text("\n")
@@ -125,7 +125,7 @@ def test_a_cursor_file_survives_the_follower(
         with follow("--cursor-file", cursor) as follower:
             service.until(lambda: " ALERT    one silent: " in follower.text, "the alert")
             service.until(lambda: cursor.read_text().strip(), "the cursor")
-        site.upload("one")
+        site.accept("one")
         site.upload("two", minutes_ago=50)
         service.until(lambda: ("two", "silent") in site.alerted(), "another alert")
         service.until_evaluated_anew()
@@ -139,7 +139,7 @@ def test_a_cursor_file_survives_the_follower(
 def test_it_ends_when_nobody_reads(site: Site, follow: Callable[..., Any], start_service: StartService) -> None:
     """Quietly, though nothing is notified."""
     site.configure(CONFIG)
-    site.upload("well")
+    site.accept("well")
     site.sync_journal()
     read, write = os.pipe()
     with start_service(site) as service:
@@ -187,7 +187,7 @@ def test_incidents_are_listed_until_a_week_after_their_end(site: Site, start_ser
     site.configure(CONFIG)
     site.begin_journal()
     site.upload("one", "two", minutes_ago=50)
-    site.upload("well")
+    site.accept("well")
     site.sync_journal()
     control = site.directory / "control.sock"
     with start_service(site) as service:
@@ -195,7 +195,7 @@ def test_incidents_are_listed_until_a_week_after_their_end(site: Site, start_ser
         service.until_evaluated_anew()
         with ApiClient(control) as client:
             _, first = client.ask("GET", "/v1/incidents")
-            site.upload("one")
+            site.accept("one")
             while not (listed := client.ask("GET", "/v1/incidents")[1])["ended"]:
                 client.request("GET", "/v1/incidents?wait=60", headers={"If-None-Match": tag_of(client)})
                 assert client.getresponse().read() is not None

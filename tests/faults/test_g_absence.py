@@ -138,7 +138,7 @@ def test_G7_who_stays_away_after_an_outage_is_alerted(
     site.sync_journal()
     with start_service(site) as service:
         service.do_until(
-            lambda: site.upload("b"), lambda: ("a", "silent") in site.alerted(), "the alert of who stays away"
+            lambda: site.accept("b"), lambda: ("a", "silent") in site.alerted(), "the alert of who stays away"
         )
 
     assert site.alerted() == [("a", "silent")]

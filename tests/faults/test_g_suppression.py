@@ -39,7 +39,7 @@ def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
     one = silence(site, "dies")
     with start_service(site) as service:
         service.until_ready()
-        site.upload("dies")
+        site.accept("dies")
         service.until(lambda: is_lost(site, "dies"), "the end of its lookback")
         service.until(lambda: "0 firing, 1 silenced" in service.notify.status, "the status")
         before = (outcomes(site), run_command("status", "--config", site.config).status)
@@ -49,13 +49,13 @@ def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
             end(site, one)
             service.until(lambda: outcomes(site), "the alert")
             after = run_command("status", "--config", site.config)
-            service.do_until(lambda: site.upload("dies"), lambda: len(outcomes(site)) > 1, "the end")
+            service.do_until(lambda: site.accept("dies"), lambda: len(outcomes(site)) > 1, "the end")
     if is_killed:
         end(site, one)
         with start_service(site) as service:
             service.until(lambda: outcomes(site), "the alert")
             after = run_command("status", "--config", site.config)
-            service.do_until(lambda: site.upload("dies"), lambda: len(outcomes(site)) > 1, "the end")
+            service.do_until(lambda: site.accept("dies"), lambda: len(outcomes(site)) > 1, "the end")
 
     assert before == ([], 0)
     assert [row for row in outcomes(site) if row[2] != "lost"][:2] == [
@@ -106,7 +106,7 @@ def test_G2_a_resolution_waits_for_the_end_of_the_mute_window(site: Site, start_
         service.until(lambda: outcomes(site) == [("told", "silent", "")], "the alert")
         site.configure(plain + QUIET.format(*ALWAYS))
         service.reload()
-        site.upload("told")
+        site.accept("told")
         service.until(lambda: not open_incidents(site), "the end")
         site.answer("untold", 412, times=12)
         site.sync_journal()
@@ -133,7 +133,7 @@ def test_G24_a_reload_makes_nothing_pending_that_was_notified(
     site.configure(limits.format("1s"))
     site.begin_journal()
     site.sync_journal()
-    site.upload("well")
+    site.accept("well")
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("never", "never-seen")], "the alert")
         site.configure(limits.format("6h"))
@@ -153,10 +153,10 @@ def test_G3_a_fault_that_returns_within_the_hour_is_told_of(
     site.configure('[detectors.silent]\nafter = "1s"\n')
     site.begin_journal()
     site.sync_journal()
-    site.upload("comes")
+    site.accept("comes")
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("comes", "silent")], "the alert")
-        service.do_until(lambda: site.upload("comes"), lambda: not open_incidents(site), "the resolution")
+        service.do_until(lambda: site.accept("comes"), lambda: not open_incidents(site), "the resolution")
         kill(service)
     with start_service(site) as service:
         service.until(lambda: len(site.alert_rows()) > 1, "the second alert")

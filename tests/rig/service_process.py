@@ -165,10 +165,17 @@ class Service:
         return found
 
     def do_until(self, act: Callable[[], object], probe: Callable[[], T], what: str) -> T:
-        """Do something again and again until something comes: on a busy machine once may be forgotten before a tick."""
+        """Do something again after each evaluation until something comes.
+
+        On a busy machine, what was done once may be forgotten before a tick.
+        """
+        done_at = -1
 
         def act_and_look() -> T:
-            act()
+            nonlocal done_at
+            if (evaluations := self.evaluations()) > done_at:
+                act()
+                done_at = evaluations
             return probe()
 
         return self.until(act_and_look, what)

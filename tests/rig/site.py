@@ -101,6 +101,15 @@ class Site:
             line = f'10.0.0.7:51234 - "PUT /v1/episodes/{host}/e{number} HTTP/1.1" {status}'
             self.journal.append(line, at_us=at_us)
 
+    def accept(self, host: str) -> None:
+        """Append an upload of a host to the index and its response to the journal, as a receiver does.
+
+        Of uploads without any response in the journal, `blind` fires after ten seconds, which a slow machine may take.
+        """
+        self.answer(host, 201)
+        self.sync_journal()
+        self.upload(host)
+
     def warn_unstamped(self, host: str, *, times: int = 1, at_us: int | None = None) -> None:
         """Append warnings of uploads without a stamp to the journal."""
         for _ in range(times):

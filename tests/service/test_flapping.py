@@ -77,10 +77,10 @@ def test_a_silenced_host_is_notified_as_flapping_when_the_silence_ends(site: Sit
     site.begin_journal()
     site.sync_journal()
     one = silence(site, "comes")
-    site.upload("comes")
+    site.accept("comes")
     with start_service(site) as service:
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the opening")
-        service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "the end")
+        service.do_until(lambda: site.accept("comes"), lambda: not open_pairs(site), "the end")
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the second opening")
         flapping, silenced = flapping_pairs(site), notified(site)
         end(site, one)
@@ -99,11 +99,11 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
     site.configure(CONFIGURATION)
     both = {silent := ("comes", "silent"), ("comes", "unstamped")}
     one = silence(site, "comes")
-    site.upload("comes")
+    site.accept("comes")
     with start_service(site) as service:
         service.until(lambda: silent in open_pairs(site), "its silence")
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both openings")
-        service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "both ends")
+        service.do_until(lambda: site.accept("comes"), lambda: not open_pairs(site), "both ends")
         service.until(lambda: silent in open_pairs(site), "its second silence")
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both second openings")
         flapping, silenced = flapping_pairs(site), notified(site)

@@ -228,9 +228,9 @@ def test_an_incident_that_opens_repeatedly_is_flapping(site: Site, start_service
 
     def fall_silent_and_upload(service: Service) -> None:
         service.until(lambda: ("comes", "silent") in open_incidents(site), "the opening")
-        service.do_until(lambda: site.upload("comes"), lambda: open_incidents(site) == [], "the end")
+        service.do_until(lambda: site.accept("comes"), lambda: open_incidents(site) == [], "the end")
 
-    site.upload("comes")
+    site.accept("comes")
     with start_service(site) as service:
         service.until_ready()
         for _ in range(4):
