@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.detectors import fatal_only, unstamped
 from fleet_health.detectors.fatal_only import FatalOnly
+from fleet_health.detectors.hidden import MayBeHidden
 from fleet_health.detectors.spec import (
     JOURNAL,
     Condition,
@@ -151,7 +152,7 @@ class _Responses:
         return self.refused / self.total if self.total else 0.0
 
 
-class Degraded(Rule):
+class Degraded(Rule, MayBeHidden):
     """Finds hosts with too large a share of refused uploads, and with accepted ones.
 
     A host of which nothing gets through is `fatal-only`, and one that lacks the stamp is `unstamped`: neither is found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import unstamped
+from fleet_health.detectors.hidden import MayBeHidden
 from fleet_health.detectors.spec import (
     JOURNAL,
     Condition,
@@ -127,7 +128,7 @@ SPEC = DetectorSpec(
 )
 
 
-class FatalOnly(Rule):
+class FatalOnly(Rule, MayBeHidden):
     """Finds hosts with enough responses in the window, and no accepted upload."""
 
     spec = SPEC

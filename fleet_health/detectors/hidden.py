@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from fleet_health.detectors.spec import Detector
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
 
-@runtime_checkable
-class MayBeHidden(Protocol):
+class MayBeHidden(ABC):
     """A detector whose findings need data that may be missing: lines of the journal, or rows of the index."""
 
-    @property
-    def symptom(self) -> str:
-        """The symptom's name."""
-
+    @abstractmethod
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterable[str]:
         """Return those of the hosts that may show the symptom at `now` in data that was not seen.
 
@@ -29,7 +27,7 @@ class MayBeHidden(Protocol):
 
 
 def hidden_verdicts(
-    fleet: Fleet, detectors: Iterable[object], hosts: Callable[[], Iterable[str]], now: Instant
+    fleet: Fleet, detectors: Iterable[Detector], hosts: Callable[[], Iterable[str]], now: Instant
 ) -> dict[str, frozenset[str]]:
     """Return for each symptom those of `hosts()` for which it cannot be ruled out.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 
-class OfReceiver:
+class OfReceiver(SlowToFind):
     """Adapts a detector that knows only one receiver, `*`, to one of several, `*@NAME`."""
 
     def __init__(self, detector: Detector, receiver: str) -> None:

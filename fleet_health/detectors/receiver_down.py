@@ -16,6 +16,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    SlowToFind,
     Subject,
     are_met,
 )
@@ -134,7 +135,7 @@ SPEC = DetectorSpec(
 )
 
 
-class ReceiverDown(Rule):
+class ReceiverDown(Rule, SlowToFind):
     """Finds out whether the receiver is down, in three ways.
 
     Systemd reports that its unit stopped, or that it restarted again and again; or no host uploads.

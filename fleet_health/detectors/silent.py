@@ -13,13 +13,16 @@ from fleet_health.detectors.spec import (
     Contradiction,
     DetectorSpec,
     Finding,
+    Foreseeing,
     Kind,
     Lookback,
     Rule,
     Setting,
     Sign,
+    SlowToEnd,
     Stage,
     Subject,
+    Watching,
 )
 from fleet_health.detectors.wording import how_long_ago
 from fleet_health.model.absence import absence_us, counted_us, pauses_of
@@ -231,7 +234,7 @@ SPEC = DetectorSpec(
 )
 
 
-class Silent(Rule):
+class Silent(Rule, Watching, Foreseeing, SlowToEnd):
     """Finds active hosts whose last upload is longer ago than allowed."""
 
     spec = SPEC

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
+from fleet_health.detectors.hidden import MayBeHidden
 from fleet_health.detectors.spec import (
     INDEX,
     Condition,
@@ -15,6 +16,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    SlowToEnd,
     Stage,
     Subject,
 )
@@ -105,7 +107,7 @@ SPEC = DetectorSpec(
 )
 
 
-class Slow(Rule):
+class Slow(Rule, MayBeHidden, SlowToEnd):
     """Finds hosts with `cadence = "learned"` that upload far less than usual. No rhythm of other hosts is kept."""
 
     spec = SPEC

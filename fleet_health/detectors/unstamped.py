@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors.hidden import MayBeHidden
 from fleet_health.detectors.spec import (
     JOURNAL,
     Condition,
@@ -14,6 +15,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    SlowToEnd,
     Stage,
     Subject,
     are_met,
@@ -93,7 +95,7 @@ SPEC = DetectorSpec(
 )
 
 
-class Unstamped(Rule):
+class Unstamped(Rule, MayBeHidden, SlowToEnd):
     """Finds hosts that were refused because their uploads carry no code stamp."""
 
     spec = SPEC
