@@ -295,12 +295,12 @@ class Blind(Rule):
         if coverage.quiet_since is None or coverage.quiet_since > since or not coverage.is_shown(since, now):
             return False
         first_at, last_at = max(since, begins_at) + _SLACK_US, now - _IN_FLIGHT_US
-        return any(first_at < at < last_at for _, at in fleet.uploads.items())
+        return any(first_at < at < last_at for at in fleet.uploads.instants())
 
     @staticmethod
     def _is_unmatched(coverage: Coverage, fleet: Fleet, now: Instant) -> bool:
         """Return whether the journal has no response, though the index has uploads."""
-        return coverage.is_unmatched((at for _, at in fleet.uploads.items()), now)
+        return coverage.is_unmatched(fleet.uploads.instants(), now)
 
     def _void_in_words(self, coverage: Coverage) -> str:
         if coverage.void_since is not None:

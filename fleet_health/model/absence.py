@@ -100,7 +100,7 @@ def _upload_instants(fleet: Fleet) -> list[Instant]:
     The last upload of each host is not enough: a stop that it contradicted would count once the host uploads again.
     """
     tables = (fleet.uploads, fleet.traffic.accepted)
-    return sorted(at for table in tables for host, _ in table.items() for at in table.latest(host))
+    return sorted(at for table in tables for at in table.instants())
 
 
 def _present_stop(fleet: Fleet, now: Instant) -> Iterator[Pause]:

@@ -12,7 +12,7 @@ from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Upload
@@ -145,6 +145,13 @@ class Uploads:
     def items(self) -> Iterable[tuple[str, Instant]]:
         """Return each host with its last upload."""
         return self._last_at.items()
+
+    def instants(self) -> Iterator[Instant]:
+        """Return the `latest` uploads of each host, host by host.
+
+        The last ones alone do not show whether there was any in a stretch of time: a busy host has uploaded since.
+        """
+        return (at for host in self._last_at for at in self.latest(host))
 
     def newest_at(self) -> Instant | None:
         """Return when any host uploaded last; None if none is known."""

@@ -355,7 +355,7 @@ class Intake:
             return
         for name, source in self._journal.by_receiver.items():
             state = source.follower.state
-            rows = (at for _, at in self.fleet.of(name).uploads.items())
+            rows = self.fleet.of(name).uploads.instants()
             # A journal without any entry of the receiver is reported as `unheard` instead.
             is_unmatched = not state.unheard and state.coverage(now).is_unmatched(rows, now)
             state.unmatched = unmatched_in_words(source.settings) if is_unmatched else ""

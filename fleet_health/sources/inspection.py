@@ -22,7 +22,7 @@ from fleet_health.sources.journal.unheard import unheard_in
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from fleet_health.config.schema import IndexSettings, ReceiverSettings
+    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Upload
     from fleet_health.parsing.receiver_log import LogObservation
@@ -57,11 +57,16 @@ def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
     logged: list[LogObservation] = []
     errors: list[SourceUnavailable] = []
     problems: list[str] = []
-    for look in (_problems_of_index(receiver.index, rows, now), _problems_of_journal(receiver, rows, logged, now)):
+    for look in (
+        _problems_of_index(receiver.index, rows, now),
+        _problems_of_journal(receiver.journal, rows, logged, now),
+    ):
         try:
             problems += look
         except SourceUnavailable as error:
             errors.append(error)
+    if not errors and not problems:
+        problems += _problems_of_hosts(receiver.index, rows, logged, now)
     of_service = (*problems, *(error.of_service for error in errors))
     if len(errors) > 1 and all(isinstance(error, SourceMissing) for error in errors):
         note = "neither the index nor the journal is on this machine: only the file was checked"
@@ -73,7 +78,7 @@ def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
 
 
 def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant) -> Iterator[str]:
-    past = read_index(settings, now - _ROWS_BACK_US, now, rows.extend)
+    past = read_index(settings, now - _ROWS_BACK_US, now, rows.extend, every_since=now - _LINES_BACK_US)
     share = past.coverage.share
     if share.came_in and not share.understood:
         reasons = ", ".join(past.rejections.by_reason)
@@ -84,9 +89,8 @@ def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant
 
 
 def _problems_of_journal(
-    receiver: ReceiverSettings, rows: Sequence[Upload], logged: list[LogObservation], now: Instant
+    settings: JournalSettings, rows: Sequence[Upload], logged: list[LogObservation], now: Instant
 ) -> Iterator[str]:
-    settings = receiver.journal
     with opened(settings) as journal:
         for reader in journal.readers:
             reader.find_instances(now - _LINES_BACK_US)
@@ -107,13 +111,18 @@ def _problems_of_journal(
         )
     elif coverage.is_unmatched((one.at for one in rows), now):
         yield unmatched_in_words(settings)
+
+
+def _problems_of_hosts(
+    settings: IndexSettings, rows: Sequence[Upload], logged: Sequence[LogObservation], now: Instant
+) -> Iterator[str]:
     until = now - _IN_FLIGHT_US
     uploading = {one.host for one in logged if type(one) is Response and one.status < REFUSED and one.at < until}
     indexed = {one.host for one in rows}
     if uploading and uploading.isdisjoint(indexed):
         yield (
-            f"{receiver.index.path}: of the hosts that the journal shows uploading ({_names(uploading)}), none has a"
-            f" row within 24 h (hosts with one: {_names(indexed)}); see `index.path`, `index.host_field` and"
+            f"{settings.path}: of the hosts that the journal shows uploading ({_names(uploading)}), none has a row"
+            f" within 24 h (hosts with one: {_names(indexed)}); see `index.path`, `index.host_field` and"
             " `journal.response`"
         )
 

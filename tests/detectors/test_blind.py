@@ -253,6 +253,26 @@ def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
 
 
 @pytest.mark.parametrize(
+    ("quiet_age", "detail"),
+    [
+        pytest.param(31 * MINUTE_US, f"the journal has no entry of {UNIT}", id="no entry of the unit"),
+        pytest.param(0, "the index has uploads, and the journal of", id="no line matches"),
+    ],
+)
+def test_the_earlier_uploads_of_a_busy_host_are_a_finding(
+    quiet_age: int, detail: str, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Its last one is always too new: the line may be on its way."""
+    fleet = fleet_of(uploads=[("a", age * 5_000_000) for age in range(60, -1, -1)])
+    journal = Coverage("journal", quiet_since=now - quiet_age, read_since=now - 31 * MINUTE_US)
+    fleet.coverage = (Coverage("index"), journal)
+
+    found = [finding.detail for finding in Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)]
+
+    assert [one.startswith(detail) for one in found] == [True]
+
+
+@pytest.mark.parametrize(
     ("units", "named", "places"),
     [
         pytest.param((), "the receiver", ["receiver-rate-limit.conf as its drop-in"], id="no unit is configured"),

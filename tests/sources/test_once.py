@@ -281,6 +281,15 @@ def test_an_inspection_says_that_no_line_matches_though_rows_come(receiver: Rece
     assert "journal.response" in problem
 
 
+def test_the_rows_of_a_busy_host_show_that_no_line_matches(receiver: ReceiverSettings) -> None:
+    """Its last row is too new for that: the line may still come."""
+    write_index(receiver, *(row("a", NOW - age * 5 * SECOND_US) for age in range(60, -1, -1)))
+    write_journal(receiver, ("took an upload", NOW - 29 * MINUTE_US), ("took an upload", NOW))
+    (problem,) = inspected(receiver, NOW).problems
+
+    assert "journal.response" in problem
+
+
 def test_an_inspection_says_that_upload_lines_are_not_understood(receiver: ReceiverSettings) -> None:
     """Also right after the start of the receiver, when the journal does not reach back far enough for the rows."""
     other_format = re.compile("PUT /v1/episodes/(?P<host>[a-z]+)/e1 answered (?P<status>[0-9]+)$")
