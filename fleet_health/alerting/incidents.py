@@ -249,7 +249,7 @@ class Incidents:
         return other
 
     def redate(self, latest: Instant) -> None:
-        """Move every instant that is later than `latest` to `latest`, after the clock was ahead."""
+        """Move every instant that is later than `latest` to `latest`, after the clock was ahead. See `Standing`."""
         self.at = None if self.at is None else min(self.at, latest)
         self._standing.redate(latest)
         self._dedup_keys.redate(latest)

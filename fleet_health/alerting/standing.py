@@ -39,7 +39,13 @@ class Standing:
         return {**self.unresolved, **self.open}
 
     def redate(self, latest: Instant) -> None:
-        """Move every instant that is later than `latest` to `latest`."""
+        """Move every instant that is later than `latest` to `latest`, after the clock was ahead.
+
+        An incident that this clock has opened, and nobody was notified of, is dropped: if it is true, it is found anew.
+        """
+        self.open = {
+            pair: one for pair, one in self.open.items() if one.last_notified_at is not None or one.opened_at <= latest
+        }
         for incident in (*self.open.values(), *self.unresolved.values()):
             incident.redate(latest)
 

@@ -243,6 +243,19 @@ def test_records_of_a_clock_that_was_ahead_are_dated_as_of_now() -> None:
     assert ticks[1].notices[0].began_at == NOON
 
 
+def test_what_a_clock_that_was_ahead_opened_and_nobody_knows_of_is_dropped() -> None:
+    """Its cause ends with the clock, and it is not true by the right one. What was open before stays."""
+    watch, evaluated = Watch(), ("silent", "receiver-down")
+    other, ahead = ("b", "silent"), NOON + 2 * HOUR_US
+    watch.tick(NOON, DOWN, SILENT, inhibits=[SILENT, other], evaluated=evaluated)
+    watch.tick(ahead, DOWN, SILENT, other, inhibits=[SILENT, other], evaluated=evaluated)
+    watch.incidents.redate(NOON)
+    right = [watch.tick(NOON + n * TICK, over=[DOWN], evaluated=evaluated) for n in range(1, 5)]
+
+    assert [one for news in right for one in told(news)] == [SILENT]
+    assert set(watch.incidents.open) == {SILENT}
+
+
 def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
     """Those before and after too, around each clock that there was; sorted, and no more than a full table's."""
     keys = DedupKeys()

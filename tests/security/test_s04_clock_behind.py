@@ -446,6 +446,29 @@ def test_S4_a_start_by_a_clock_that_was_ahead_excuses_nobody(clock: FakeClock, s
         service.until(lambda: ("well", "silent") in site.alerted(), "the alert")
 
 
+@pytest.mark.fault("S4", rig="libfaketime", says="a boot with the hardware clock two hours ahead, then set right")
+def test_S4_what_only_a_clock_that_was_ahead_found_is_not_alerted(clock: FakeClock, site: Site) -> None:
+    """All hosts looked silent by it, and the receiver down. Its end must not be an alert of each host."""
+    site.configure(RESOLVED)
+    for host in ("one", "two", "three"):
+        site.answer(host, 201, at_us=now_us() - 5 * MINUTE * 1_000_000)
+        site.upload(host, minutes_ago=5)
+    site.sync_journal()
+    clock.set(2 * 60 * MINUTE)
+    with Service(site, clock.environment) as service:
+        service.until(lambda: ("*", "receiver-down", "") in told(site), "the alert")
+        clock.set(0)
+        (site.directory / "clock-is-right").touch()
+        service.do_until(
+            lambda: site.upload("one", "two"), lambda: ("*", "receiver-down", "resolved") in told(site), "the end"
+        )
+        for _ in range(5):
+            service.until_evaluated_anew()
+
+    assert told(site) == [("*", "receiver-down", ""), ("*", "receiver-down", "resolved")]
+    assert standing(site) == []
+
+
 @pytest.mark.fault("S4", rig="service", says="refusals that merely stop are no end")
 def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartService) -> None:
     """Nor is an accepted upload that is older than the opening, read late. One that is newer ends it."""
