@@ -139,14 +139,14 @@ def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_the_keys_and_defaults_are_the_contract() -> None:
-    """No key is renamed, none gets another default; the texts of suggested fixes may change."""
+    """No key is renamed and no default changes; the texts of suggested fixes may."""
     assert {key: entry.default for key, entry in KEYS.items() if key not in TEXTS | OPTIONAL} == CONTRACT
     assert {key: entry.default for key, entry in KEYS.items() if key in OPTIONAL} == dict.fromkeys(OPTIONAL)
     assert set(KEYS) >= TEXTS
 
 
 def test_the_defaults_mean_what_they_say() -> None:
-    """As values of the program, the defaults are the reference deployment's."""
+    """As values of the program, they are those of the reference deployment."""
     settings = load(None)
     fix = {key: SuggestedFix(KEYS[key].default) for key in TEXTS}
 
@@ -211,7 +211,7 @@ def test_the_defaults_mean_what_they_say() -> None:
     ],
 )
 def test_the_suggested_fixes_name_what_helps(key: str, words: list[str]) -> None:
-    """Each text says where to look, in words of ours."""
+    """Each text states where to look."""
     text = SuggestedFix(KEYS[key].default).render("pi-1")
 
     assert [word for word in [*words, "pi-1"] if word not in text] == []
@@ -223,12 +223,12 @@ def test_the_suggested_fixes_name_what_helps(key: str, words: list[str]) -> None
 def test_an_empty_file_is_all_defaults(
     text: str, settings_of: Callable[..., Settings], plain: Callable[[Settings], dict[str, Any]]
 ) -> None:
-    """It is the same as no file."""
+    """It means the same as no file."""
     assert plain(settings_of(text)) == plain(load(None))
 
 
 def test_the_example_is_the_defaults(plain: Callable[[Settings], dict[str, Any]]) -> None:
-    """As it stands, it changes nothing, and each value is written as the default is."""
+    """Unchanged, it sets every key to its default, in the same form."""
     assert plain(load(EXAMPLE)) == plain(load(None))
     assert dict(flat(tomllib.loads(EXAMPLE.read_text()))) == {
         key: entry.default for key, entry in KEYS.items() if entry.default is not None
@@ -243,7 +243,7 @@ SETTINGS_OFF = re.findall(r"(?:^#[a-z\[].*\n)+", EXAMPLE.read_text(), re.MULTILI
 def test_what_is_off_in_the_example_can_be_switched_on(
     run: str, settings_of: Callable[..., Settings], plain: Callable[[Settings], dict[str, Any]]
 ) -> None:
-    """Each of these settings is right when its comment sign is taken away, and makes a difference."""
+    """Each commented setting is valid when uncommented, and makes a difference."""
     text = EXAMPLE.read_text().replace(run, run.replace("#", ""))
 
     assert plain(settings_of(text)) != plain(load(None))
@@ -260,7 +260,7 @@ def test_all_that_is_off_in_the_example_is_known(settings_of: Callable[..., Sett
 
 
 def test_every_key_is_in_the_example() -> None:
-    """Also those that are off by default, and the overrides."""
+    """Including those that are off by default, and the overrides."""
     text = EXAMPLE.read_text()
     for run in SETTINGS_OFF:
         text = text.replace(run, run.replace("#", ""))

@@ -1,4 +1,4 @@
-"""Destinations: what is set is used, the rest is the default, and every problem is named."""
+"""Destinations: settings replace the defaults, and every problem is named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOOK = '[[destinations]]\nname = "hook"\ntype = "webhook"\nurl = "https://exampl
 
 
 def test_without_any_there_are_none(settings_of: Callable[..., Settings]) -> None:
-    """Nobody is notified unless it is configured."""
+    """No notifications are sent unless that is configured."""
     assert settings_of("").destinations == ()
 
 
@@ -41,7 +41,7 @@ def test_the_defaults_send_everything_for_a_week(settings_of: Callable[..., Sett
 
 
 def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
-    """Each common key replaces its default."""
+    """Each key replaces its default, and no other one."""
     (hook,) = settings_of(
         HOOK
         + """
@@ -69,7 +69,7 @@ def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
 
 
 def test_the_kinds_are_those_of_messages() -> None:
-    """The configuration calls them as the process does."""
+    """The configuration and the process use the same words."""
     assert set(Kind) == set(KINDS)
 
 
@@ -189,7 +189,7 @@ def test_a_url_is_one_of_http_without_a_password(url: str, problems_of: Callable
     ],
 )
 def test_no_problem_shows_a_secret(line: str, problems_of: Callable[..., list[str]]) -> None:
-    """Somebody may write it where it does not belong, and problems are logged."""
+    """A secret may be written in the wrong place, and problems are logged."""
     problems = problems_of('[[destinations]]\nname = "hook"\ntype = "webhook"\n' + line)
 
     assert problems
@@ -197,7 +197,7 @@ def test_no_problem_shows_a_secret(line: str, problems_of: Callable[..., list[st
 
 
 def test_no_key_of_a_type_is_a_common_one() -> None:
-    """A type may leave a common key out, and gives none another meaning."""
+    """A type may leave a common key out, but not change its meaning."""
     assert [name for name, spec in TYPES.items() if spec.keys.keys() & COMMON.keys()] == []
     assert [name for name, spec in TYPES.items() if not set(spec.required) <= spec.keys.keys()] == []
     assert [name for name, spec in TYPES.items() if not spec.omitted <= COMMON.keys() - {"name", "type"}] == []

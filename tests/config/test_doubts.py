@@ -1,4 +1,4 @@
-"""Settings that can be used, and are probably not what was meant."""
+"""Settings that are valid, but probably not what was meant."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_what_is_in_doubt_is_said(text: str, expected: list[str], tmp_path: Path
 
 
 def test_where_no_host_is_known_no_glob_is_in_doubt(tmp_path: Path) -> None:
-    """Such as before the first upload, or on another machine."""
+    """As before the first upload, or on another machine."""
     (path := tmp_path / "config.toml").write_text('[[overrides]]\nhosts = ["a"]\ndetectors.silent.after = "1h"')
 
     assert doubts(load(path), set()) == []

@@ -1,4 +1,4 @@
-"""Reading a configuration: all of it is used, or every problem of it is named in words that help."""
+"""Reading a configuration: all of it is used, or every problem is named in words that help."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SILENT_LIMITS = "after, after_max, cadence, expected, lookback, suggested_fix"
 
 
 def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
-    """Each key of a file replaces its default, and no other one."""
+    """Each key replaces its default, and no other one."""
     settings = settings_of(
         """
         tick = "10s"
@@ -116,7 +116,7 @@ def test_another_receiver_has_a_rule_for_missing_stamps_only_if_it_is_configured
 
 
 def test_a_marker_stands_for_itself_in_the_pattern_that_is_made_for_it() -> None:
-    """Also one with signs that mean something in a regular expression."""
+    """Also one with characters that are special in a regular expression."""
     pattern = re.compile(unstamped_host("a+b [c] (d|e)\\\\.*"))
 
     found = pattern.search("WARNING app: A+B [c] (d|e)\\\\.* host=pi-1, refused")
@@ -127,7 +127,7 @@ def test_a_marker_stands_for_itself_in_the_pattern_that_is_made_for_it() -> None
 
 
 def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -> None:
-    """A file with one mistake of every sort takes one round to mend."""
+    """A file with one mistake of every kind takes one round to fix."""
     text = r"""
         tick = 5
         tack = "5m"
@@ -275,7 +275,7 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
 def test_a_wrong_key_is_told_with_the_nearest_right_one(
     text: str, problem: str, problems_of: Callable[..., list[str]]
 ) -> None:
-    """What stands at the wrong place, or is misspelt, is said together with what may have been meant."""
+    """A misplaced or misspelt key is reported with the probable one."""
     assert problems_of(text) == [problem]
 
 
@@ -287,7 +287,7 @@ def test_a_wrong_key_is_told_with_the_nearest_right_one(
     ],
 )
 def test_a_key_that_only_looks_like_a_known_one_is_unknown(text: str, problems_of: Callable[..., list[str]]) -> None:
-    """TOML's own idea of a key counts."""
+    """Keys are compared as TOML does."""
     assert len(problems_of(text)) == 1
 
 
@@ -303,7 +303,7 @@ def test_a_key_that_only_looks_like_a_known_one_is_unknown(text: str, problems_o
 def test_a_syntax_error_is_told_with_its_place(
     content: bytes, message: str, problems_of: Callable[..., list[str]]
 ) -> None:
-    """What is no TOML is one problem, at a line and column."""
+    """Invalid TOML is one problem, with line and column."""
     (problem,) = problems_of(content)
 
     assert re.fullmatch(rf"({message}): expected TOML, found a syntax error \(\w.*\)", problem)
@@ -318,7 +318,7 @@ def test_a_syntax_error_is_told_with_its_place(
     ],
 )
 def test_a_frequent_syntax_error_is_explained(content: str, likely: str, problems_of: Callable[..., list[str]]) -> None:
-    """In words for somebody who does not know TOML."""
+    """In words for someone who does not know TOML."""
     (problem,) = problems_of(content.encode())
 
     assert likely in problem
@@ -342,13 +342,13 @@ def test_bytes_that_are_not_utf8_are_told_with_their_place(problems_of: Callable
     ],
 )
 def test_what_python_chokes_on_is_a_problem_like_any_other(text: str, problems_of: Callable[..., list[str]]) -> None:
-    """No file makes it end with a traceback."""
+    """No file causes a traceback."""
     assert len(problems_of(text)) == 1
 
 
 @pytest.mark.parametrize("field", [r"a\"b", r"a\\b", r"a\nb"])
 def test_a_field_that_is_accepted_can_be_looked_for(field: str, settings_of: Callable[..., Settings]) -> None:
-    """A name that the index parser cannot take is a problem of the configuration, found here and not later."""
+    """A name that the index parser cannot use is a problem of the configuration."""
     try:
         index = settings_of(f'index.host_field = "{field}"').receivers[0].index
     except ConfigError:
@@ -368,19 +368,19 @@ def test_a_field_that_is_accepted_can_be_looked_for(field: str, settings_of: Cal
     ],
 )
 def test_a_message_is_safe_to_show(text: str, problems_of: Callable[..., list[str]]) -> None:
-    """What stands in the file reaches no terminal as a command, neither C0, C1 nor a change of direction."""
+    """No text of the file controls a terminal, by C0, C1 or a change of direction."""
     (problem,) = problems_of(text)
 
     assert re.findall(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", problem) == []
 
 
 def test_a_long_value_is_cut(problems_of: Callable[..., list[str]]) -> None:
-    """A message stays one line that can be read."""
+    """A message stays one readable line."""
     assert problems_of(f'tick = "{"x" * 1_000}"') == [f'tick: expected {DURATION}, found "' + "x" * 59 + "…"]
 
 
 def test_the_message_names_the_file(tmp_path: Path) -> None:
-    """Each line begins with the path, so that it can be found among others."""
+    """Each line begins with the path."""
     path = tmp_path / "some.toml"
     path.write_text("tick = 1\nalerts = 2")
 
@@ -394,7 +394,7 @@ def test_the_message_names_the_file(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
-    """A path that was asked for is not replaced by the defaults."""
+    """The defaults do not replace a file that was asked for."""
     with pytest.raises(ConfigError) as caught:
         load(tmp_path / "missing.toml")
 
@@ -415,7 +415,7 @@ def test_a_directory_is_a_problem(tmp_path: Path) -> None:
 
 
 def test_relative_paths_begin_at_the_file(tmp_path: Path, settings_of: Callable[..., Settings]) -> None:
-    """Where the program was started does not matter; absolute paths stay."""
+    """The working directory does not matter; absolute paths stay."""
     settings = settings_of(
         'index.path = "rows.jsonl"\nalerts.path = "../alerts.jsonl"\njournal.directory = "/var/log/journal/remote"'
     )
@@ -502,7 +502,7 @@ TWO_JOURNALS = "journal.namespace: expected only one of directory and namespace,
 def test_settings_that_exclude_each_other_are_problems(
     text: str, problems: list[str], settings_of: Callable[..., Settings], problems_of: Callable[..., list[str]]
 ) -> None:
-    """What is right by itself may be impossible together; it is said, with the reason."""
+    """Valid settings that cannot be combined are reported with the reason."""
     if problems:
         assert problems_of(text) == problems
     else:
@@ -510,7 +510,7 @@ def test_settings_that_exclude_each_other_are_problems(
 
 
 def test_overrides_change_the_limits_of_the_hosts_they_name(settings_of: Callable[..., Settings]) -> None:
-    """Each of an override's globs counts; what it does not set stays, for all symptoms apart."""
+    """Each glob of an override counts; what it does not set stays."""
     settings = settings_of(
         """
         [detectors.silent]
@@ -556,7 +556,7 @@ def test_overrides_change_the_limits_of_the_hosts_they_name(settings_of: Callabl
 
 
 def test_options_prevail_over_the_file(tmp_path: Path, settings_of: Callable[..., Settings]) -> None:
-    """An option replaces what the file says; a path in it is relative to where the program was started."""
+    """An option replaces the value in the file; a path in it is relative to the working directory."""
     options: dict[str, tuple[str, Any]] = {
         "index.path": ("--index-path", "rows.jsonl"),
         "detectors.silent.after": ("--silent-threshold-min", "45m"),
@@ -571,7 +571,7 @@ def test_options_prevail_over_the_file(tmp_path: Path, settings_of: Callable[...
 
 
 def test_an_option_can_take_a_key_back(settings_of: Callable[..., Settings]) -> None:
-    """Another journal given by an option leaves no contradiction with the file's."""
+    """A journal given by an option does not contradict the one in the file."""
     options = {"journal.directory": ("--journal-directory", "/j"), "journal.namespace": ("--journal-directory", ABSENT)}
 
     journal = settings_of('journal.namespace = "lab"', options).receivers[0].journal
@@ -580,7 +580,7 @@ def test_an_option_can_take_a_key_back(settings_of: Callable[..., Settings]) -> 
 
 
 def test_a_bad_option_is_named_like_the_option(problems_of: Callable[..., list[str]]) -> None:
-    """It is said together with the file's problems, the option by its name on the command line."""
+    """It is reported with the problems of the file, by its name on the command line."""
     options = {
         "detectors.fatal-only.ratio": ("--fatal-ratio-threshold", 2.0),
         "detectors.silent.lookback": ("--lookback-hours", "99999h"),
@@ -594,7 +594,7 @@ def test_a_bad_option_is_named_like_the_option(problems_of: Callable[..., list[s
 
 
 def test_without_a_file_the_options_are_named_as_the_place() -> None:
-    """Problems of the command line alone stand under its name."""
+    """Problems of the command line alone are listed under that name."""
     with pytest.raises(ConfigError) as caught:
         load(None, {"index.path": ("--index-path", "")})
 
@@ -624,7 +624,7 @@ def test_without_a_file_the_options_are_named_as_the_place() -> None:
     ],
 )
 def test_a_detector_can_be_switched_off(text: str, symptoms: set[str], settings_of: Callable[..., Settings]) -> None:
-    """Then its symptom is not looked for, and all others are."""
+    """Its symptom is not looked for; all others are."""
     every = {detector.symptom for detector in settings_of("").detectors()}
 
     assert symptoms < every
@@ -632,7 +632,7 @@ def test_a_detector_can_be_switched_off(text: str, symptoms: set[str], settings_
 
 
 def test_a_detector_is_not_switched_off_for_some_hosts(problems_of: Callable[..., list[str]]) -> None:
-    """An override changes limits only, and only those that are a host's own."""
+    """An override changes only limits of hosts."""
     assert problems_of(
         """
         [[overrides]]
@@ -647,7 +647,7 @@ def test_a_detector_is_not_switched_off_for_some_hosts(problems_of: Callable[...
 
 
 def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Settings]) -> None:
-    """Each key reaches its own limits."""
+    """Each key sets its own limit."""
     settings = settings_of(
         """
         receiver.failing = { window = "1m", min_hosts = 4, ratio = 0.25, suggested_fix = "a" }
@@ -667,7 +667,7 @@ def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Setti
 
 
 def test_quiet_windows_are_read(settings_of: Callable[..., Settings]) -> None:
-    """With what is not said as by default; as many as are wanted."""
+    """Unset keys have their defaults; any number of windows is allowed."""
     first, second = settings_of(
         """
         [[quiet]]
@@ -688,7 +688,7 @@ def test_quiet_windows_are_read(settings_of: Callable[..., Settings]) -> None:
 
 
 def test_every_problem_of_a_quiet_window_is_named(settings_of: Callable[..., Settings]) -> None:
-    """With its number, as for overrides."""
+    """With the number of the window, as for overrides."""
     with pytest.raises(ConfigError) as caught:
         settings_of(
             """
@@ -725,7 +725,7 @@ def test_every_problem_of_a_quiet_window_is_named(settings_of: Callable[..., Set
 
 
 def test_who_is_ignored_is_not_expected(tmp_path: Path) -> None:
-    """Who is left out of everything is not missed either, whether as a name or as a shape."""
+    """An ignored host is never missed, whether it is expected by name or by glob."""
     config = tmp_path / "config.toml"
     config.write_text('hosts.expected = ["pi-1", "spare-1", "bench-*"]\nhosts.ignore = ["spare-*", "bench-*"]\n')
     (detector,) = [one for one in load(config).detectors() if one.symptom == "never-seen"]
@@ -734,7 +734,7 @@ def test_who_is_ignored_is_not_expected(tmp_path: Path) -> None:
 
 
 def test_the_grace_of_a_host_that_is_expected_may_differ(tmp_path: Path) -> None:
-    """As may what is suggested for it; other symptoms have no grace."""
+    """So may its suggested fix; other symptoms have no grace."""
     config = tmp_path / "config.toml"
     config.write_text(
         'hosts.expected = ["pi-1", "new-1"]\n[detectors.never-seen]\ngrace = "2h"\n'

@@ -1,4 +1,4 @@
-"""Whether others than the receiver can write entries that count as the receiver's."""
+"""Whether anyone but the receiver can write entries that count as the receiver's."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def warned(text: str, path: Path) -> list[str]:
     ],
 )  # fmt: skip
 def test_fields_that_prove_nothing(match: str, expected: list[str], tmp_path: Path) -> None:
-    """Each alternative must name whose entries they are, unless the unit does."""
+    """Each alternative must name the writer of its entries, unless the unit does."""
     assert warned(f"[journal]\nmatch = {match}\n", tmp_path / "config.toml") == expected
 
 
 def test_the_examples_of_the_guide_are_good(tmp_path: Path) -> None:
-    """Each can be used, and nobody else can write what it selects."""
+    """Each is valid, and no one else can write what it selects."""
     examples = re.findall(r"```toml\n(.*?)```", _SECTION, re.DOTALL)
 
     assert len(examples) == 6
@@ -55,7 +55,7 @@ def test_the_examples_of_the_guide_are_good(tmp_path: Path) -> None:
 
 
 def test_the_command_warns(tmp_path: Path, run_command: RunCommand) -> None:
-    """It says who can write such entries and what to do; the configuration can be used all the same."""
+    """It names who can write such entries and the remedy; the configuration is valid all the same."""
     path = tmp_path / "config.toml"
     path.write_text('[journal]\nmatch = "CONTAINER_NAME=receiver"\n')
     done = run_command("config", "check", "--config", path)
@@ -67,7 +67,7 @@ def test_the_command_warns(tmp_path: Path, run_command: RunCommand) -> None:
 
 
 def test_the_default_unit_is_out_of_force_beside_fields(tmp_path: Path) -> None:
-    """Fields alone decide, unless a unit is set; what is shown as in force says so."""
+    """Unless a unit is set, the fields alone decide, and `config show` says so."""
     path = tmp_path / "config.toml"
     path.write_text("")
     default = load(path)
@@ -86,7 +86,7 @@ def test_the_default_unit_is_out_of_force_beside_fields(tmp_path: Path) -> None:
 
 
 def test_a_unit_is_set_in_one_place(tmp_path: Path) -> None:
-    """Two units of which an entry can have but one would match nothing."""
+    """Two units would match nothing, because an entry has only one."""
     path = tmp_path / "config.toml"
     path.write_text('[journal]\nunit = "a"\nmatch = "_SYSTEMD_UNIT=b.service"\n')
 
@@ -105,7 +105,7 @@ def test_a_unit_is_set_in_one_place(tmp_path: Path) -> None:
     ],
 )
 def test_no_line_counts_for_two_receivers(first: str, second: str, is_shared: bool, tmp_path: Path) -> None:  # noqa: FBT001
-    """Two receivers whose units a glob has in common would count the same uploads."""
+    """Two receivers with a glob in common would count the same uploads."""
     path = tmp_path / "config.toml"
     path.write_text(
         "".join(

@@ -1,4 +1,4 @@
-"""A pattern that backtracks is refused wherever a configuration is loaded, and holds up nobody meanwhile."""
+"""A pattern that backtracks is refused wherever a configuration is loaded, and delays nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def nothing_tried_yet() -> Iterator[None]:
     ],
 )
 def test_a_pattern_that_backtracks_for_ever_is_found(pattern: str) -> None:
-    """Also one that does so only behind a beginning of its own."""
+    """Also one that does so only after its own literal beginning."""
     seconds = slowness(re.compile(pattern))
 
     assert seconds is not None
@@ -52,12 +52,12 @@ def test_a_pattern_that_backtracks_for_ever_is_found(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", [receiver_patterns.RESPONSE, receiver_patterns.DEFAULTS[2], r"^(?P<host>\S+) \d+$"])
 def test_a_fast_pattern_is_fast(pattern: str) -> None:
-    """The defaults included, which are not tried when they are loaded."""
+    """Including the defaults, which are not tried when they are loaded."""
     assert tried(pattern) is None
 
 
 def test_the_defaults_and_what_was_tried_before_start_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loading a configuration again costs next to nothing."""
+    """Loading a configuration again costs almost nothing."""
     calls = []
     real = subprocess.run
 
@@ -75,7 +75,7 @@ def test_the_defaults_and_what_was_tried_before_start_no_process(monkeypatch: py
 
 
 def test_other_threads_go_on_meanwhile() -> None:
-    """In a thread of the service it must not hold up the loop: `re` lets no other thread run while it searches."""
+    """`re` lets no other thread run while it searches, so a thread of the service must not try a pattern."""
     found: list[float | None] = []
     thread = threading.Thread(target=lambda: found.append(slowness(re.compile(HOPELESS))))
     thread.start()
@@ -90,7 +90,7 @@ def test_other_threads_go_on_meanwhile() -> None:
 
 
 def test_a_process_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A pattern that could not be tried is not taken."""
+    """A pattern that could not be tried is refused."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
     (config := tmp_path / "config.toml").write_text("journal.response = '^(?P<host>a) (?P<status>b)$'")
 
@@ -99,7 +99,7 @@ def test_a_process_that_cannot_be_started_is_said(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_child_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the last that it said."""
+    """With its last output."""
     monkeypatch.setattr(pattern_speed, "_CHILD", "raise MemoryError('all of it')")
 
     with pytest.raises(ValueError, match="could not be tried: MemoryError: all of it"):
@@ -111,7 +111,7 @@ def test_a_child_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_F3_a_pattern_that_backtracks_does_not_stop_the_service(
     how: str, site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
-    """It refuses the configuration, and goes on with the old one."""
+    """The service refuses the configuration and keeps the old one."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:

@@ -1,4 +1,4 @@
-"""The texts of a site that watches another receiver name that one, and nothing of the reference deployment."""
+"""On a site with another receiver, texts name that receiver and nothing of the reference deployment."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def test_the_texts_name_the_receiver_that_is_watched(text: str, status: str, log
 
 
 def test_the_reference_deployment_keeps_its_own() -> None:
-    """Its hosts have what the advice is about."""
+    """The advice is about its own hosts."""
     found = " ".join(text for limits in load(None).limits.values() for text in texts(limits))
 
     assert all(word in found for word in ("FIXYOURSELF.md", "scripts/install-lab-host.sh", "cis490-receiver.service"))
 
 
 def test_no_other_text_names_the_reference_deployment() -> None:
-    """Only defaults do, and texts have another default for elsewhere. The demo is one of the reference receiver."""
+    """Only defaults do, and the demo, which shows the reference receiver."""
     settings = [one for spec in DETECTORS for one in spec.settings]
     defaults = {one.default for one in settings if _names_reference(str(one.default))}
     assert [one.key for one in settings if one.default in defaults and not one.elsewhere] == []
@@ -119,7 +119,7 @@ def test_no_other_text_names_the_reference_deployment() -> None:
 
 
 def test_what_a_service_of_another_site_says(site: Site, start_service: StartService, run_command: RunCommand) -> None:
-    """Its alerts, its log, its status and what it explains."""
+    """In its alerts, log, status and explanations."""
     access = r'^"PUT /v1/episodes/(?P<host>[^/ "]+)/\S+ HTTP/1.1" (?P<status>\d{3})$'
     site.configure(
         "journal.unit = 'nginx.service'\n"

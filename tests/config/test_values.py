@@ -1,4 +1,4 @@
-"""Each kind of value: what is right, what it means, and the whole of what is said when it is wrong."""
+"""Each kind of value: what is valid, what it means, and the whole message if it is invalid."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
     ],
 )
 def test_a_right_value_is_read(read: Callable[[Any], Any], raw: Any, value: Any) -> None:
-    """What TOML gave becomes what the program uses."""
+    """As the value that the program uses."""
     assert read(raw) == value
     assert type(read(raw)) is type(value)
 
@@ -137,7 +137,7 @@ WRONG: list[tuple[Callable[[Any], Any], str, list[Any]]] = [
     ("read", "raw", "expected"), [(read, raw, expected) for read, expected, raws in WRONG for raw in raws]
 )
 def test_a_wrong_value_is_told_what_was_expected(read: Callable[[Any], Any], raw: Any, expected: str) -> None:
-    """The whole message says what would have been right."""
+    """The whole message states what would have been valid."""
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         read(raw)
 
@@ -147,7 +147,7 @@ def test_a_wrong_value_is_told_what_was_expected(read: Callable[[Any], Any], raw
     parts=st.lists(st.tuples(st.integers(0, 999), st.sampled_from(["ms", "s", "m", "h", "d"])), min_size=1, max_size=4)
 )
 def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
-    """Any number of parts may stand in any order."""
+    """Any number of parts, in any order."""
     units = {"ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 
     assert values.parse_duration("".join(f"{number}{unit}" for number, unit in parts)) == sum(
@@ -158,7 +158,7 @@ def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
 @tried(300)
 @given(raw=st.text(st.sampled_from("0159.msh d$`(?P<host>)[]*{}\\"), max_size=20))
 def test_no_string_makes_a_reader_fail_otherwise(raw: str) -> None:
-    """A reader gives a value or raises ValueError, nothing else."""
+    """A reader returns a value or raises ValueError."""
     for read in (
         values.duration(),
         values.path,

@@ -98,7 +98,7 @@ ODD = Request(
     ],
 )
 def test_a_line_is_what_the_server_writes(name: str, plain: str, odd: str) -> None:
-    """What a client chooses stands in it escaped as that server escapes it; what it does not log is left out."""
+    """Text chosen by a client is escaped as that server does; fields that it does not log are left out."""
     (form,) = (one for one in FORMATS if one.name == name)
 
     assert form.write(PLAIN) == plain
@@ -115,7 +115,7 @@ def test_a_line_is_what_the_server_writes(name: str, plain: str, odd: str) -> No
     ],
 )
 def test_uvicorn_trusts_the_last_proxy(forwarded: str, client: str) -> None:
-    """A port is added where there is none."""
+    """A port is added if there is none."""
     line = FORMATS[1].write(Request("/v1/a", forwarded=forwarded))
 
     assert line.startswith(f'{client} - "')

@@ -1,4 +1,4 @@
-"""Rows of `alerts.jsonl` read back: what was given, and when."""
+"""Rows of `alerts.jsonl` read back: which alert, and when."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = b'"dedup_key":"0123456789abcdef"'
 @tried(200)
 @given(host=st.text(st.characters(exclude_categories=["Cs"])), detail=st.text(), at=st.integers(0, YEAR_2199))
 def test_what_is_written_is_read_back(host: str, detail: str, at: int) -> None:
-    """A row gives the key and the instant of its alert."""
+    """A row has the key and the time of its alert."""
     alert = Alert(Finding(host, "silent", detail.encode("utf-8", "replace").decode(), "fix"), at)
 
     assert parse_alert_row(msgspec.json.encode(alert.row())) == (alert.dedup_key, at)
@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(host: str, detail: str, at: int) -> None:
     ],
 )
 def test_a_line_is_a_row_or_nothing(line: bytes, row: int | None) -> None:
-    """What is not a row stands for nothing, so that it suppresses nothing."""
+    """A line that is not a row suppresses nothing."""
     expected = None if row is None else ("0123456789abcdef", row)
 
     assert parse_alert_row(line.replace(b"%s", KEY)) == expected
@@ -64,7 +64,7 @@ def test_a_line_is_a_row_or_nothing(line: bytes, row: int | None) -> None:
     ],
 )
 def test_a_row_from_beyond_the_calendar_never_blocks_the_start(time: bytes) -> None:
-    """Such an instant has no hour in UTC; whatever is made of the row, remembering it must not raise."""
+    """Its time has no UTC hour, but remembering it must not raise."""
     row = parse_alert_row(b'{"detected_at_wall":"' + time + b'",' + KEY + b"}")
 
     incidents = Incidents()
@@ -75,7 +75,7 @@ def test_a_row_from_beyond_the_calendar_never_blocks_the_start(time: bytes) -> N
 @tried(300)
 @given(line=st.binary())
 def test_no_bytes_make_it_raise(line: bytes) -> None:
-    """Any line can be read back."""
+    """Any line gives a result."""
     assert parse_alert_row(line) is None
 
 
@@ -84,7 +84,7 @@ def test_no_bytes_make_it_raise(line: bytes) -> None:
     "evidence", [Evidence(samples=[]), Evidence(AT - 2, AT - 1, {412: 9}, 2, "412", ["PUT … 412"])]
 )
 def test_an_alert_is_read_back_whole(host: str, evidence: Evidence) -> None:
-    """So that it can be sent once more, with all its evidence."""
+    """So that it can be sent again, with all its evidence."""
     alert = Alert(Finding(host, "silent", "detail", "fix"), AT, evidence, "journalctl")
 
     assert parse_whole_row(msgspec.json.encode(alert.row())) == (alert, AT)
@@ -92,7 +92,7 @@ def test_an_alert_is_read_back_whole(host: str, evidence: Evidence) -> None:
 
 
 def test_a_notice_is_read_back_whole() -> None:
-    """It ended when it was detected, as far as a row tells; how long it lasted is kept."""
+    """Its end is the time of its row; how long it lasted is kept."""
     notice = Notice("resolved", "pi-01", "silent", AT - 60_000_000, AT, AT)
     row = notice.row()
 
@@ -119,7 +119,7 @@ def test_a_notice_is_read_back_whole() -> None:
     ],
 )
 def test_a_row_that_is_not_ours_is_not_made_an_alert(change: dict[str, Any]) -> None:
-    """Its key says so, or what it holds cannot be read."""
+    """Its key does not fit, or its values cannot be read."""
     row = Alert(Finding("pi-01", "silent", "detail", "fix"), AT).row() | change
 
     assert parse_whole_row(msgspec.json.encode(row)) is None

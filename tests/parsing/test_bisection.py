@@ -1,4 +1,4 @@
-"""Entering a large file by time: everything that matters is read, and little else."""
+"""Entering a large file by time: every row that matters is read, and little else."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def in_order(count: int, step: int = SECOND_US, length: int = 400) -> list[bytes
     random=st.randoms(use_true_random=True),
 )
 def test_no_row_that_matters_is_missed(count: int, step: int, displaced: int, position: float, random: Random) -> None:
-    """If rows are out of order by no more than the slack, every row from the instant on is at or behind the offset."""
+    """If rows are out of order by at most the slack, every row from the instant on follows the offset."""
     lines = [
         line_of(
             # One in twenty is not dated, and one in two hundred is longer than a probe.
@@ -88,7 +88,7 @@ def test_no_row_that_matters_is_missed(count: int, step: int, displaced: int, po
 
 @pytest.mark.parametrize("displaced", [0, 1, SLACK_US - 1, SLACK_US])
 def test_a_row_displaced_by_exactly_the_slack_is_found(displaced: int) -> None:
-    """The slack is inclusive: the row dated `since` stands among rows dated that much earlier."""
+    """The slack is inclusive: the row dated `since` is among rows dated that much earlier."""
     since = BEGIN + 10_000 * SECOND_US
     lines = [line_of(since - displaced)] * 4_000
     lines[7] = line_of(since)
@@ -97,7 +97,7 @@ def test_a_row_displaced_by_exactly_the_slack_is_found(displaced: int) -> None:
 
 
 def test_little_more_is_read_than_matters() -> None:
-    """In a file in order, what is read before the first row that matters is the slack and a few probes."""
+    """In a sorted file, only the slack and a few probes are read before the first row that matters."""
     count = 50_000
     file, since = Probed(in_order(count)), BEGIN + 40_000 * SECOND_US
 
@@ -109,7 +109,7 @@ def test_little_more_is_read_than_matters() -> None:
 
 @pytest.mark.parametrize("count", [3_000, 30_000, 300_000])
 def test_the_number_of_probes_is_logarithmic(count: int) -> None:
-    """A file a hundred times as large takes seven probes more, each of a fixed size."""
+    """A file a hundred times as large takes seven more probes of a fixed size."""
     file = Probed(in_order(count))
 
     file.entered(BEGIN + count // 2 * SECOND_US)
@@ -119,7 +119,7 @@ def test_the_number_of_probes_is_logarithmic(count: int) -> None:
 
 
 def test_a_small_file_is_read_whole() -> None:
-    """Up to 1 MiB nothing is probed: that is exact in any order."""
+    """Up to 1 MiB there are no probes, so the order of rows does not matter."""
     length = 512
     largest, too_large = (Probed([line_of(BEGIN, length)] * (WHOLE_SIZE // length + more)) for more in (0, 1))
 
@@ -128,7 +128,7 @@ def test_a_small_file_is_read_whole() -> None:
 
 
 def test_it_is_halved_until_a_probe_is_as_long_as_what_is_left() -> None:
-    """Of 128 probes' length seven are read, and one more for the end of the line; reading less would save nothing."""
+    """128 lengths of a probe take seven of them, and one more for the end of the line."""
     length = 512
     file = Probed([line_of(BEGIN, length)] * (128 * PROBE_SIZE // length))
 
@@ -138,7 +138,7 @@ def test_it_is_halved_until_a_probe_is_as_long_as_what_is_left() -> None:
 
 
 def test_a_probe_that_begins_with_an_end_of_line_is_entered_behind_it() -> None:
-    """The line that follows is whole, however little of the one before was seen."""
+    """The following line is whole."""
     length = 512
     between = [line_of(BEGIN, length)] * (128 * PROBE_SIZE // length - 2)
     file = Probed([line_of(BEGIN, length + 1), *between, line_of(BEGIN, length - 1)])
@@ -159,12 +159,12 @@ def test_a_probe_that_begins_with_an_end_of_line_is_entered_behind_it() -> None:
     ],
 )
 def test_in_doubt_the_whole_file_is_read(lines: list[bytes], since: int) -> None:
-    """Where nothing proves that rows can be left out, none is."""
+    """If nothing proves that rows can be left out."""
     assert Probed(lines).entered(since) == 0
 
 
 def test_when_nothing_matters_only_the_end_is_read() -> None:
-    """A file whose rows are all too old costs two probes' worth of reading."""
+    """A file with only old rows costs two probes."""
     file = Probed(in_order(30_000))
 
     offset = file.entered(BEGIN + 10**6 * SECOND_US)
@@ -173,7 +173,7 @@ def test_when_nothing_matters_only_the_end_is_read() -> None:
 
 
 def test_a_row_far_from_its_place_leads_to_more_reading_only() -> None:
-    """A clock that was ahead for a while dates rows late; what matters is found all the same."""
+    """A clock that was ahead dates rows late; every row that matters is still found."""
     lines, since = in_order(10_000), BEGIN + 9_000 * SECOND_US
     lines[2_000:3_000] = [line_of(BEGIN + 10**12)] * 1_000
 
@@ -181,7 +181,7 @@ def test_a_row_far_from_its_place_leads_to_more_reading_only() -> None:
 
 
 def test_single_rows_dated_far_too_early_lead_nobody_astray() -> None:
-    """A clock that starts in 1970 now and then dates rows early; a probe goes by the latest row that it sees."""
+    """A clock that starts in 1970 dates rows early; a probe takes the latest row that it sees."""
     lines, since = in_order(10_000), BEGIN + 5_000 * SECOND_US
     lines[::20] = [line_of(BEGIN - 10**12)] * 500
 

@@ -1,4 +1,4 @@
-"""Whether a client's text can satisfy a receiver's patterns for another host is found out before anybody tries."""
+"""Whether text from a client can match a receiver's patterns for another host."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MARKED_AT_THE_BEGIN = re.compile(rf"^WARNING: {MARKER} host=(?P<host>[\w-]+), re
 def test_what_a_client_can_satisfy_is_found(
     response: re.Pattern[str], marker: str | None, host: re.Pattern[str] | None, forged: set[str]
 ) -> None:
-    """Each line that is given really is counted for a host that did not send it."""
+    """Each line reported really counts for a host that did not send it."""
     found = forgeries(response, marker, host)
 
     assert {one.pattern for one in found} == forged
@@ -54,7 +54,7 @@ def test_what_a_client_can_satisfy_is_found(
 
 @pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
 def test_each_format_writes_every_field_a_client_chooses(form: AccessFormat) -> None:
-    """A field that a format names makes a difference to its line."""
+    """Each field that a format names changes its line."""
     plain = form.write(Request("/v1/episodes/pi-1/e1", status=201))
 
     assert "201" in plain

@@ -1,4 +1,4 @@
-"""Rows of the index: a upload, or a rejection that says why."""
+"""Rows of the index: an upload, or a rejection with a reason."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ UPLOAD = Upload("pi-1", AT)
     ],
 )
 def test_a_row_is_a_upload(line: bytes, upload: Upload) -> None:
-    """A non-empty host and a time with an offset make a upload, whatever else stands in the row."""
+    """A non-empty host and a time with an offset make an upload, whatever else the row contains."""
     assert PARSER.parse(line) == upload
 
 
@@ -121,7 +121,7 @@ NOT_ISO, NO_OFFSET, IMPLAUSIBLE = "time not in ISO 8601", "time without offset",
     ],
 )
 def test_anything_else_is_a_rejection_with_its_reason(line: bytes, reason: str) -> None:
-    """What is not a row is counted under a reason, never raised."""
+    """Nothing is raised; rejections are counted by reason."""
     result = PARSER.parse(line)
 
     assert isinstance(result, Rejection)
@@ -129,7 +129,7 @@ def test_anything_else_is_a_rejection_with_its_reason(line: bytes, reason: str) 
 
 
 def test_the_fields_are_configuration() -> None:
-    """Another receiver may name its keys as it likes, even like those of this program."""
+    """Another receiver may use other keys, even those of this program."""
     parser = IndexParser(host_field="time", time_field="Zeit ä")
 
     assert parser.parse('{"time": "pi-1", "Zeit ä": "2026-11-23T18:55:00Z"}'.encode()) == UPLOAD
@@ -167,7 +167,7 @@ def test_the_fields_are_configuration() -> None:
     ],
 )
 def test_a_block_is_read_line_by_line(block: bytes, uploads: list[Upload], reasons: list[str]) -> None:
-    """Each line stands for itself; runs of NUL are skipped and counted."""
+    """Lines are independent; runs of NUL are skipped and counted."""
     found, rejections = PARSER.parse_block(block)
 
     assert (found, [rejection.reason for rejection in rejections]) == (uploads, reasons)
@@ -182,7 +182,7 @@ def test_a_block_is_read_line_by_line(block: bytes, uploads: list[Upload], reaso
     ],
 )
 def test_a_run_of_nul_inside_a_line_does_not_cost_its_row(block: bytes) -> None:
-    """A row was half written when the power went, and the next was appended to the hole: the whole one is kept."""
+    """A row was half written at a power cut, and the next one follows the hole: that one is kept."""
     uploads, rejections = PARSER.parse_block(block)
 
     assert uploads == [UPLOAD]
@@ -199,7 +199,7 @@ LINES = st.lists(
 @PROPERTY
 @given(lines=LINES)
 def test_a_block_is_the_sum_of_its_lines(lines: list[bytes]) -> None:
-    """Reading lines together gives what reading them one by one gives, in their order."""
+    """Reading lines together gives the same as one by one, in order."""
     results = [PARSER.parse(line) for line in lines]
 
     uploads, rejections = PARSER.parse_block(b"".join(line + b"\n" for line in lines))
@@ -211,7 +211,7 @@ def test_a_block_is_the_sum_of_its_lines(lines: list[bytes]) -> None:
 @PROPERTY
 @given(lines=LINES, cut=st.integers(0, 12))
 def test_where_a_block_ends_does_not_matter(lines: list[bytes], cut: int) -> None:
-    """Two blocks of whole lines give together what one gives."""
+    """Two blocks of whole lines give the same as one."""
     first, second = (PARSER.parse_block(b"".join(line + b"\n" for line in part)) for part in (lines[:cut], lines[cut:]))
 
     assert PARSER.parse_block(b"".join(line + b"\n" for line in lines)) == (first[0] + second[0], first[1] + second[1])
@@ -258,7 +258,7 @@ ODD = st.sampled_from(
     ahead=st.integers(0, 60),
 )
 def test_the_latest_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes], ahead: int) -> None:
-    """However they are read, each host has the same last upload, and nothing that cannot be read goes uncounted."""
+    """Each host has the same last upload, and every rejected line is counted."""
     block, until = b"".join(line + b"\n" for line in lines), AT + ahead * 1_000_000
     every, rejections = PARSER.parse_block(block)
 
@@ -276,7 +276,7 @@ def test_the_latest_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes]
 @PROPERTY
 @given(lines=st.lists(PLAIN | ODD, max_size=8))
 def test_all_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes]) -> None:
-    """Decoded by one call or line by line, each line gives the same upload or the same rejection."""
+    """Decoded together or line by line, each line gives the same result."""
     block = b"".join(line + b"\n" for line in lines)
 
     assert PARSER.parse_every(block) == PARSER.parse_block(block)
@@ -284,7 +284,7 @@ def test_all_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes]) -> No
 
 @pytest.mark.parametrize("odd", [b"", b"x\n", row('"last"') + b"\n", row('""') + b"\n"])
 def test_a_long_block_is_read_like_its_lines(odd: bytes) -> None:
-    """Whatever it is cut into, and whatever stands in the last piece of it."""
+    """However it is cut, and whatever the last piece contains."""
     rows = (row(f'"pi-{number % 7}"', f'"2026-11-23T{number // 3600:02d}:00:00Z"') for number in range(4_000, 0, -1))
     block = b"".join(one + b"\n" for one in rows) + odd
     every, rejections = PARSER.parse_block(block)
@@ -315,7 +315,7 @@ JUNK = st.lists(FRAGMENTS | st.binary(max_size=4), max_size=20).map(b"".join)
 @PROPERTY
 @given(data=JUNK | st.binary() | st.lists(JUNK, max_size=2).map(lambda junk: GOOD.join([b"", *junk])))
 def test_no_bytes_make_it_raise(data: bytes) -> None:
-    """Every line of any data is a upload or a rejection; what is dated has that date."""
+    """Any line gives a result."""
     result = PARSER.parse(data)
     uploads, rejections = PARSER.parse_block(data)
 
@@ -350,7 +350,7 @@ def test_no_time_makes_it_raise(time: str) -> None:
     ],
 )
 def test_every_row_of_a_block_is_read_alike(block: bytes) -> None:
-    """The fast way gives what reading row by row gives, also when it is asked again."""
+    """The fast path gives the same as reading row by row, also the second time."""
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
     assert [parser.parse_every(block) for _ in range(2)] == [PARSER.parse_block(block)] * 2
@@ -371,7 +371,7 @@ def test_names_that_come_and_go_fill_no_memory() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 1_000])
 def test_rows_that_are_all_plain_are_never_read_one_by_one(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """That takes three to five times as long."""
+    """That would take three to five times as long."""
     block = (GOOD + b"\n") * count
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 

@@ -1,4 +1,4 @@
-"""The patterns that are suggested: each reads the lines of its format, and no client's text counts for another host."""
+"""The patterns that are suggested: each reads its format, and no client can forge a line of another host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JSON = '{{"at": "10:00", "status_code": {status}, "method": "{method}", "path": 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @pytest.mark.parametrize("words", [DEFAULT_WORDS, ("POST", "/up/v2.0/")], ids=["as usual", "of another receiver"])
 def test_a_pattern_is_suggested_for_each_known_format(form: AccessFormat, words: tuple[str, str]) -> None:
-    """Whatever the method and the path: it counts the upload for its host, and a request of another kind not at all."""
+    """For any method and path, it counts the upload, and no request of another kind."""
     method, path = words
     known = suggested(form.write(Request(f"{path}pi-1/e1", method=method, status=412)), words)
     assert known is not None
@@ -41,7 +41,7 @@ def test_a_pattern_is_suggested_for_each_known_format(form: AccessFormat, words:
 
 @pytest.mark.parametrize("known", known_patterns(*DEFAULT_WORDS), ids=lambda known: known.format)
 def test_what_is_suggested_cannot_be_forged_or_says_so(known: object) -> None:
-    """Where a client can put a line break into a line no pattern helps, and then the note says that."""
+    """If a client can insert a line break, no pattern helps, and the note says so."""
     assert (forgeries(re.compile(known.pattern), None, None) == []) or "line break" in known.note  # type: ignore[attr-defined]
 
 
@@ -61,7 +61,7 @@ def test_what_is_suggested_cannot_be_forged_or_says_so(known: object) -> None:
     ],
 )
 def test_lines_of_no_known_server(line: str, form: str | None) -> None:
-    """Coloured lines, and JSON whose keys no client chooses, in any order."""
+    """Coloured lines, and JSON with keys that no client chooses, in any order."""
     known = suggested(line, DEFAULT_WORDS)
 
     assert (None if known is None else known.format[: len(form or "")]) == form
@@ -85,7 +85,7 @@ def test_lines_of_no_known_server(line: str, form: str | None) -> None:
     ],
 )
 def test_a_client_cannot_forge_a_line_of_these(line: str) -> None:
-    """What it writes into its address, its path or a text is never taken for the request."""
+    """Its address, path or text is never taken for the request."""
     samples = (
         COLOURED.format(client="10.0.0.7:1", method="PUT", path="/v1/episodes/a/e", status=201, colour=2),
         '{"agent":"x","status_code":201,"method":"PUT","path":"/v1/episodes/a/e"}',
@@ -97,7 +97,7 @@ def test_a_client_cannot_forge_a_line_of_these(line: str) -> None:
 
 
 def test_the_documented_examples_are_those_that_are_suggested() -> None:
-    """One text for one thing."""
+    """The text is the same in both places."""
     documented = re.findall(r"^response = '(.*)'$", RECIPES.read_text(), re.MULTILINE)
 
     assert len(documented) == 4
@@ -116,7 +116,7 @@ def test_the_documented_examples_are_those_that_are_suggested() -> None:
     ],
 )
 def test_the_nearest_reason_is_named(line: str, reason: str) -> None:
-    """By what the line is, or by the first text that it lacks."""
+    """By the kind of line, or by the first text that it lacks."""
     assert reason_against(line, DEFAULT).startswith(reason)
 
 
@@ -139,7 +139,7 @@ def test_the_default_reads_any_version_of_http(version: str) -> None:
     ],
 )
 def test_what_each_line_of_an_upload_holds(pattern: str, literals: tuple[str, ...], words: tuple[str, ...]) -> None:
-    """Its texts in order, and of these the method and the path; what is optional is left out."""
+    """Its fixed texts in order, with the method and the path; optional texts are left out."""
     assert literals_of(re.compile(pattern)) == literals
     assert upload_words(re.compile(pattern)) == words
 

@@ -1,4 +1,4 @@
-"""The shape of a log line: lines that differ only in what changes from line to line have the same."""
+"""The shape of a log line: lines that differ only in variable parts have the same one."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ from fleet_health.parsing.line_shape import line_shape
     ],
 )
 def test_what_changes_from_line_to_line_is_folded(line: str, shape: str) -> None:
-    """Numbers, times, addresses and ids are named by their kind."""
+    """Numbers, times, addresses and ids are replaced by their kind."""
     assert line_shape(line) == shape

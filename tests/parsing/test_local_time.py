@@ -31,7 +31,7 @@ def test_a_time_is_written_in_the_local_zone(at: str, written: str) -> None:
 
 
 def test_times_within_a_sentence_are_rewritten() -> None:
-    """In each of the ways in which sentences have them, and nothing that only looks like one."""
+    """In every form that sentences use, and nothing that only looks like a time."""
     sentence = (
         "no upload since 2026-11-23T18:55:07.123456+00:00, gap from 2026-11-23T18:55:00Z to 2026-11-23T18:55Z"
         " (2026-99-23T18:55:00Z), /srv/2026-11-23T18:55:00Z.jsonl, 2026-11-23T18:55:00+01:00"
@@ -76,6 +76,6 @@ def test_a_time_of_a_document_is_written_in_the_local_zone() -> None:
 
 
 def test_an_instant_without_a_local_time_is_written_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
-    """West of Greenwich the first instant of the calendar lies before it."""
+    """West of Greenwich, the first instant of the calendar has no local time."""
     with living_in("America/Caracas", monkeypatch):
         assert local(-62_135_596_800_000_000) == "0001-01-01 00:00:00+00:00"

@@ -1,4 +1,4 @@
-"""A host has one name, in whichever way a log writes it."""
+"""A host has one name, however a log writes it."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def named(line: str) -> str:
     ],
 )
 def test_a_name_is_without_the_encodings_of_its_line(line: str, name: str) -> None:
-    """Each is undone once, and percent-encoding only where the name stands in a URL."""
+    """Each encoding is undone once, and percent-encoding only in a URL."""
     assert named(line) == name
 
 
 @PROPERTY
 @given(name=NAMES)
 def test_what_is_encoded_is_undone_and_found(name: str) -> None:
-    """Whatever the name is, in a path, in JSON, or as it is, in NFC or NFD; the pattern is of printable ASCII."""
+    """In a path, in JSON or plain, in NFC or NFD; the pattern is printable ASCII."""
     pattern = pattern_for(normalize("NFC", name))
     assert pattern.isascii()
     assert pattern.isprintable()
@@ -81,7 +81,7 @@ def test_what_is_encoded_is_undone_and_found(name: str) -> None:
 
 @pytest.mark.parametrize("octet", [0x80, 0xA0, 0xFF])
 def test_an_octet_that_is_no_text_is_found(octet: int) -> None:
-    """From the first to the last octet that may stand in a name that is not UTF-8: as it is, or escaped."""
+    """Each byte of a name that is not UTF-8, plain or escaped."""
     pattern = pattern_for(bytes([octet]).decode("utf-8", "surrogateescape")).encode()
 
     for written in (bytes([octet]), b"%%%02X" % octet, b"\\x%02x" % octet):
@@ -91,7 +91,7 @@ def test_an_octet_that_is_no_text_is_found(octet: int) -> None:
 @PROPERTY
 @given(line=st.text(), begin=st.integers(0, 20), length=st.integers(0, 20))
 def test_no_line_makes_it_raise(line: str, begin: int, length: int) -> None:
-    """Whatever a client may write."""
+    """Whatever a client writes."""
     logged_name(line, begin, begin + length)
 
 
@@ -111,7 +111,7 @@ def test_no_line_makes_it_raise(line: str, begin: int, length: int) -> None:
     ],
 )
 def test_a_name_that_a_receiver_keeps_is_undone_if_it_can_be_nothing_else(kept: str, name: str) -> None:
-    """In a row of the index, and where a message names a host outside of a URL."""
+    """In a row of the index, and in a message outside of a URL."""
     line = f"WARNING host={kept}"
     row = f'{{"host_id": "{kept}", "received_at_wall": "2026-11-23T18:55:00+00:00"}}\n'.encode()
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
@@ -122,7 +122,7 @@ def test_a_name_that_a_receiver_keeps_is_undone_if_it_can_be_nothing_else(kept: 
 
 
 def test_every_encoding_of_a_name_is_undone() -> None:
-    """Whether a server encodes only what it must, or all that it may."""
+    """Whether a server encodes only what it must, or everything."""
     for code in (*range(0x21, 0x7F), 0xFC, 0x20AC, 0x1F600):
         name = f"a{chr(code)}b"
         for safe in ("", "!$&'()*+,;=:@"):

@@ -1,4 +1,4 @@
-"""What patterns see of a long line: as it is up to a limit, then with shorter runs, then its beginning and its end."""
+"""What patterns see of a long line: all of it up to a limit, then with shorter runs, then only both ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_what_is_seen_of_a_line(line: str, view: str) -> None:
 
 
 def test_with_one_character_too_many_the_middle_is_left_out() -> None:
-    """A line whose runs are short enough, but which is still too long, keeps its beginning and its end."""
+    """A line that is too long even with shorter runs keeps its beginning and its end."""
     view = view_of(f"{RUN}{words(1_536)}")
 
     assert len(view) == LINE_LIMIT

@@ -9,7 +9,7 @@ ODD = b'{"host_id":"a","received_at_wall":"2026-11-23T18:55:00"}\n'
 
 
 def test_rows_behind_the_last_good_one_are_counted() -> None:
-    """Blank lines are no rows, and a last line need not be ended."""
+    """Blank lines do not count, and the last line needs no newline."""
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
     assert parser.missed_in_a_row(b"") == 0

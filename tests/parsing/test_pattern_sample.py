@@ -1,4 +1,4 @@
-"""Texts made from a pattern: each is matched by it."""
+"""Sample texts made from a pattern: the pattern matches each of them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fleet_health.parsing.pattern_sample import literals_of, samples
     ],
 )
 def test_a_sample_is_matched_with_the_groups_as_asked(pattern: str, groups: dict[str, str], texts: list[str]) -> None:
-    """Where none can be made there is none, and never an error."""
+    """If none can be made, the result is empty, never an error."""
     found = samples(re.compile(pattern), groups)
 
     assert [text for text in texts if text not in found] == []
@@ -50,5 +50,5 @@ def test_a_sample_is_matched_with_the_groups_as_asked(pattern: str, groups: dict
     ],
 )
 def test_what_every_match_holds_is_known_in_order(pattern: str, literals: tuple[str, ...]) -> None:
-    """What may be absent is left out; of a pattern that is nested too deeply nothing is known."""
+    """Optional parts are left out; nothing is known about a pattern that is nested too deeply."""
     assert literals_of(re.compile(pattern)) == literals

@@ -1,4 +1,4 @@
-"""The receiver's messages: accesses, unstamped rejections, and the rest, which says nothing."""
+"""The receiver's messages: access lines, unstamped rejections, and the rest."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def unstamped(host: str = "pi-1") -> Unstamped:
     ],
 )
 def test_what_a_message_says(message: bytes, observations: list[LogObservation]) -> None:
-    """Each line is an unstamped rejection, or else an access, or else nothing."""
+    """Each line is an unstamped rejection, an access, or nothing."""
     assert PARSER.parse(message, AT) == (observations, [])
 
 
 @pytest.mark.parametrize("end", [":", ";", ",", ".", ":.", "...", "%3A"])
 def test_punctuation_behind_a_name_belongs_to_it_by_no_pattern(end: str) -> None:
-    """Whatever the operator's pattern takes in; inside of a name it stays."""
+    """Whatever the pattern captures; inside a name it stays."""
     parser = LogParser(
         re.compile(r"host=(?P<host>\S+) status=(?P<status>\d+)"), MARKER, re.compile(r"by (?P<host>\S+)")
     )
@@ -134,7 +134,7 @@ def test_punctuation_behind_a_name_belongs_to_it_by_no_pattern(end: str) -> None
     ],
 )
 def test_a_warning_without_host_is_a_rejection(message: bytes, reason: str) -> None:
-    """It should have counted for somebody, so it is counted as unread."""
+    """It should have counted for a host, so it is counted as unread."""
     observations, rejections = PARSER.parse(message, AT)
 
     assert (observations, [rejection.reason for rejection in rejections]) == ([], [reason])
@@ -151,7 +151,7 @@ def test_a_warning_without_host_is_a_rejection(message: bytes, reason: str) -> N
     ],
 )
 def test_a_pattern_of_ones_own_may_find_too_little(line: bytes, reason: str | None) -> None:
-    """A group that stands for nothing, or for no number, makes a rejection."""
+    """An empty group, or one that is not a number, makes a rejection."""
     parser = LogParser(
         re.compile(r"PUT (?:(?P<host>[\w-]+\w)|-) (?:(?P<status>\w+)|-)"), MARKER, re.compile(MARKED_HOST)
     )
@@ -163,7 +163,7 @@ def test_a_pattern_of_ones_own_may_find_too_little(line: bytes, reason: str | No
 
 
 def test_the_patterns_are_configuration() -> None:
-    """Another receiver's lines are read by other patterns, its marker in any case as well."""
+    """Another receiver has other patterns and another marker, in any case."""
     parser = LogParser(
         re.compile(r"^(?P<host>\S+) -> (?P<status>\d+)"), "Ohne STEMPEL", re.compile(r"von (?P<host>\S+)")
     )
@@ -197,7 +197,7 @@ def test_the_beginning_and_the_end_of_a_long_line_are_looked_at(
 
 
 def test_a_line_of_which_something_was_passed_over_is_counted_if_nothing_is_found() -> None:
-    """A run of one word is seen at both ends, so nothing of it can be missed; of many words the middle is not read."""
+    """A run of one word is seen at both ends, so nothing in it is missed; the middle of many words is not read."""
     observations, rejections = PARSER.parse(b"x" * 10_000 + b"\n" + b"x y " * 10_000, AT)
 
     assert observations == []
@@ -212,7 +212,7 @@ def test_a_line_of_which_something_was_passed_over_is_counted_if_nothing_is_foun
     ],
 )
 def test_a_host_that_the_limit_cuts_is_not_taken_for_another(line: bytes) -> None:
-    """A name that is only half seen could be anybody's, so the line counts for nobody."""
+    """A name that is only half visible could be any host's, so the line counts for none."""
     observations, rejections = PARSER.parse(line, AT)
 
     assert observations == []
@@ -220,7 +220,7 @@ def test_a_host_that_the_limit_cuts_is_not_taken_for_another(line: bytes) -> Non
 
 
 def test_hosts_that_differ_in_what_is_not_utf8_are_not_merged() -> None:
-    r"""The byte 0xff, and the four characters `\xff`, are different names."""
+    r"""The byte 0xff and the four characters `\\xff` are different names."""
     (one, other), _ = PARSER.parse(warning("host=@").replace(b"@", b"\xff") + b"\n" + warning(r"host=\xff"), AT)
 
     assert one.host != other.host
@@ -245,7 +245,7 @@ def test_no_message_makes_it_raise(message: bytes) -> None:
 @PROPERTY
 @given(messages=st.lists(MESSAGES, max_size=4))
 def test_a_message_is_the_sum_of_its_lines(messages: list[bytes]) -> None:
-    """It makes no difference whether lines come in one message or in several."""
+    """Whether lines come in one message or in several."""
     together = PARSER.parse(b"\n".join(messages), AT)
     apart = [PARSER.parse(message, AT) for message in messages]
 
@@ -258,14 +258,14 @@ def test_a_message_is_the_sum_of_its_lines(messages: list[bytes]) -> None:
 @PROPERTY
 @given(message=MESSAGES)
 def test_the_marker_changes_nothing_about_an_access(message: bytes) -> None:
-    """Whatever stands behind an access, the marker included, it stays that access and is nothing else."""
+    """An access stays an access, whatever follows it, the marker included."""
     line = access(412) + message.replace(b"\n", b" ").replace(b"PUT", b"")
 
     assert PARSER.parse(line + MARKER.swapcase().encode() + b" host=pi-2", AT) == ([response(412)], [])
 
 
 def test_no_rule_for_warnings_leaves_them_alone() -> None:
-    """Where the marker cannot be trusted, a line with it is as any other."""
+    """If the marker cannot be trusted, a line with it is like any other."""
     parser = LogParser(re.compile(RESPONSE), None, None)
 
     assert parser.parse(warning() + b"\n" + access(412), AT) == ([response(412)], [])
@@ -273,7 +273,7 @@ def test_no_rule_for_warnings_leaves_them_alone() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"ab"], ids=["empty", "short"])
 def test_a_message_of_very_many_lines_is_read_in_part(line: bytes) -> None:
-    """What comes behind the first lines is one rejection; a line break at the very end is no further line."""
+    """Everything after the first lines is one rejection; a final line break adds no line."""
     observations, rejections = PARSER.parse(access() + b"\n" + (line + b"\n") * 300_000, AT)
     just = PARSER.parse((access() + b"\n") * 10_000, AT)
 
@@ -284,7 +284,7 @@ def test_a_message_of_very_many_lines_is_read_in_part(line: bytes) -> None:
 
 @pytest.mark.parametrize(("before", "seen"), [(16_383, [response()]), (16_384, [])])
 def test_the_last_line_that_is_read_is_the_16384th(before: int, seen: list[LogObservation]) -> None:
-    """Also if no line break ends it."""
+    """Even without a line break at its end."""
     observations, rejections = PARSER.parse(b"ab\n" * before + access(), AT)
 
     assert (observations, len(rejections)) == (seen, 1 - len(seen))
@@ -300,7 +300,7 @@ def test_the_last_line_that_is_read_is_the_16384th(before: int, seen: list[LogOb
     ],
 )
 def test_a_pattern_that_cannot_be_used_says_why(text: str, groups: tuple[str, ...], message: str) -> None:
-    """It must be a regular expression, and have the named groups that are asked for."""
+    """It must be a regular expression with the required named groups."""
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         compile_pattern(text, *groups)
 
@@ -313,13 +313,13 @@ def test_a_pattern_that_cannot_be_used_says_why(text: str, groups: tuple[str, ..
     ],
 )
 def test_a_pattern_that_python_chokes_on_is_no_regular_expression(text: str) -> None:
-    """OverflowError and RecursionError are ways to say so, too."""
+    """OverflowError and RecursionError count as well."""
     with pytest.raises(ValueError, match=r"^not a regular expression: "):
         compile_pattern(text, "host")
 
 
 def test_what_is_cut_off_a_huge_message_is_counted() -> None:
-    """No more than 1 MiB of a message is looked at; the lines beyond it are not lost in silence."""
+    """At most 1 MiB of a message is read; the lines beyond are counted as rejected."""
     line = access() + b"\n"
 
     observations, rejections = PARSER.parse(line * (MESSAGE_LIMIT // len(line) + 10), AT)
@@ -348,7 +348,7 @@ def test_a_message_of_exactly_the_limit_is_read_whole() -> None:
     ],
 )
 def test_what_looks_like_an_upload_and_is_not_understood_is_counted(line: bytes, missed: int) -> None:
-    """It must have both the method and the path of one; and what is understood ends a row of them."""
+    """It must have both the method and the path of an upload; an understood line ends a run of them."""
     parser = LogParser(re.compile(RESPONSE), MARKER, re.compile(MARKED_HOST))
     parser.parse(line, AT)
     of_one = parser.missed
@@ -369,7 +369,7 @@ def test_what_looks_like_an_upload_and_is_not_understood_is_counted(line: bytes,
     statuses=st.lists(st.sampled_from(["201", "412", "503", "302", "٢٠١", "999"]), min_size=6, max_size=6),
 )
 def test_a_name_that_was_seen_before_is_read_as_at_first(names: list[str], statuses: list[str]) -> None:
-    """Plain names are remembered; what comes of a line does not depend on the lines before it."""
+    """Plain names are cached; the result of a line does not depend on earlier lines."""
     lines = [access(status, name) for name, status in zip(names, statuses, strict=False)] * 2
 
     def parser() -> LogParser:

@@ -1,4 +1,4 @@
-"""What is left out of a line that is shown or logged: everything that may be a secret, to its last character."""
+"""Everything that may be a secret is removed from a line before it is shown or logged."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ from fleet_health.parsing.redaction import without_secrets
     ],
 )
 def test_a_secret_is_cut_and_the_rest_stays(line: str, shown: str) -> None:
-    """A query as it came or quoted, a user in a URL, and what stands behind a name."""
+    """A query as it came or quoted, a user in a URL, and the value after a telling name."""
     assert without_secrets(line) == shown

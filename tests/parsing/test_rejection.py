@@ -1,4 +1,4 @@
-"""Rejections quote what they reject so that it can be shown anywhere, and are counted by their reasons."""
+"""Rejections quote what they reject in a form that is safe to show, and are counted by reason."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from tests.rig.properties import tried
     ],
 )
 def test_the_excerpt_shows_the_beginning(line: bytes | str, excerpt: str) -> None:
-    """An excerpt is the line's beginning, safe to show."""
+    """The beginning of the line, safe to show."""
     assert rejection("some reason", line) == Rejection("some reason", excerpt)
 
 
 @tried(300)
 @given(line=st.binary(max_size=200) | st.text(st.characters(), max_size=200))
 def test_an_excerpt_is_printable(line: bytes | str) -> None:
-    """Whatever the line, it is short, and holds only printable ASCII and perhaps the ellipsis at its end."""
+    """It is short, and has only printable ASCII and perhaps an ellipsis at its end."""
     excerpt = rejection("some reason", line).excerpt
 
     assert re.fullmatch(r"[ -~]*…?", excerpt)
@@ -59,7 +59,7 @@ def test_rejections_are_counted_by_reason() -> None:
 
 
 def test_counts_of_two_stretches_are_joined() -> None:
-    """The numbers are added, and the later example of each reason counts."""
+    """Numbers are added, and the later example of each reason is kept."""
     first, second = RejectionCount(), RejectionCount()
     first.add([Rejection("a", "1"), Rejection("b", "2")])
     second.add([Rejection("a", "3"), Rejection("c", "4")])
@@ -70,7 +70,7 @@ def test_counts_of_two_stretches_are_joined() -> None:
 
 
 def test_what_is_new_since_the_last_look_is_given_once() -> None:
-    """The most frequent first, with the latest example."""
+    """The most frequent reason first, with its latest example."""
     count = RejectionCount()
     count.add([Rejection("a", "1"), Rejection("b", "2"), Rejection("b", "3")])
     first = count.news()

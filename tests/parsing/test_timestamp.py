@@ -25,13 +25,13 @@ MOMENTS = st.datetimes(
 @PROPERTY
 @given(moment=MOMENTS, separator=st.sampled_from("T "))
 def test_what_python_writes_is_read_exactly(moment: datetime, separator: str) -> None:
-    """Any moment with an offset is read to the microsecond."""
+    """Any moment with an offset, to the microsecond."""
     assert parse_time(moment.isoformat(separator)) == from_datetime(moment)
 
 
 @pytest.mark.parametrize("text", ["1900-01-01T00:00:00Z", "2199-12-31T23:59:59.999999Z"])
 def test_the_first_and_the_last_plausible_moments_are_read(text: str) -> None:
-    """The years from 1900 to 2199 can be; nothing else can."""
+    """The years from 1900 to 2199 are plausible, others are not."""
     assert parse_time(text) == from_datetime(datetime.fromisoformat(text))
 
 
@@ -57,7 +57,7 @@ def test_the_first_and_the_last_plausible_moments_are_read(text: str) -> None:
     ],
 )
 def test_anything_else_is_told_by_its_reason(text: str, reason: str) -> None:
-    """The reason is the same for every such text, so that it can be counted."""
+    """The reason is the same for all such texts, so that they can be counted."""
     with pytest.raises(TimeError, match=f"^{reason}$"):
         parse_time(text)
 
@@ -76,7 +76,7 @@ def test_anything_else_is_told_by_its_reason(text: str, reason: str) -> None:
     ],
 )
 def test_seconds_since_the_epoch_are_read_exactly(text: str, at: int) -> None:
-    """Fractions are kept to the microsecond, without the rounding of a float."""
+    """To the microsecond, without the rounding of a float."""
     assert parse_epoch(text) == at
 
 
@@ -96,7 +96,7 @@ def test_seconds_since_the_epoch_are_read_exactly(text: str, at: int) -> None:
     ],
 )
 def test_what_is_no_time_in_seconds_is_told_by_its_reason(text: str, reason: str) -> None:
-    """Milliseconds taken for seconds are no time that can be, either."""
+    """Milliseconds taken for seconds are not plausible either."""
     with pytest.raises(TimeError, match=f"^{reason}$"):
         parse_epoch(text)
 
@@ -104,7 +104,7 @@ def test_what_is_no_time_in_seconds_is_told_by_its_reason(text: str, reason: str
 @PROPERTY
 @given(text=st.text(st.sampled_from("0123456789-:.,+TWZ eExnaif_\0\u0664"), max_size=32))
 def test_no_text_makes_it_raise_anything_else(text: str) -> None:
-    """A text is a time, or a TimeError."""
+    """A text is a time, or raises TimeError."""
     for parse in (parse_time, parse_epoch):
         try:
             at = parse(text)

@@ -1,4 +1,4 @@
-"""Parts of lines that journald broke: neither they nor what follows of the same line can be trusted."""
+"""Lines that journald split: neither the parts nor the rest can be trusted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Journal:
 
 @pytest.mark.parametrize("line_break", [b"line-max", b"pid-change"])
 def test_the_rest_of_a_broken_line_is_what_comes_next_in_its_stream(line_break: bytes) -> None:
-    """It has no field that says so, and may be a whole line; lines of other streams are whole."""
+    """It has no field that marks it, and may be a whole line; lines of other streams are whole."""
     journal = Journal()
 
     assert journal.read(LONG, b"a", line_break)
@@ -44,7 +44,7 @@ def test_the_rest_of_a_broken_line_is_what_comes_next_in_its_stream(line_break: 
 
 @pytest.mark.parametrize("line_break", [b"", b"nul", b"eof"])
 def test_a_line_that_was_not_broken_is_whole(line_break: bytes) -> None:
-    """However long it is: an entry may end for other reasons."""
+    """However long it is: an entry may be split off for other reasons."""
     journal = Journal()
 
     assert not journal.read(LONG, b"a", line_break)
@@ -52,7 +52,7 @@ def test_a_line_that_was_not_broken_is_whole(line_break: bytes) -> None:
 
 
 def test_a_line_in_many_parts_is_a_part_until_its_rest() -> None:
-    """And two streams may be broken at a time."""
+    """Two streams may have a split line at the same time."""
     journal = Journal()
     parts = [
         journal.read(LONG, stream, line_break)
@@ -71,7 +71,7 @@ def test_a_line_in_many_parts_is_a_part_until_its_rest() -> None:
 
 
 def test_only_long_entries_are_asked_for_their_fields() -> None:
-    """That is a fifth of the cost of reading an entry; while a rest is awaited every entry is."""
+    """Asking costs a fifth of reading an entry; while a rest is expected, every entry is asked."""
     journal = Journal()
     journal.read(b"x" * LINE_LIMIT)
     assert journal.asked == 0

@@ -1,4 +1,4 @@
-"""In which directories libsystemd looks for a journal."""
+"""The directories in which libsystemd looks for a journal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def machine_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_namespace_has_directories_of_its_own(tmp_path: Path) -> None:
-    """What systemd says of its units is in the default one all the same."""
+    """Systemd's messages about its units are in the default namespace all the same."""
     own = replace(SETTINGS, namespace="lab")
 
     assert places(SETTINGS) == every_place(SETTINGS) == [tmp_path / MACHINE]
@@ -38,14 +38,14 @@ def test_a_namespace_has_directories_of_its_own(tmp_path: Path) -> None:
 
 
 def test_without_a_machine_id_there_is_no_journal(machine_id: Path, tmp_path: Path) -> None:
-    """It is looked for where there is none."""
+    """The reader then looks in a directory that does not exist."""
     machine_id.unlink()
 
     assert places(SETTINGS) == [tmp_path / "machine-id"]
 
 
 def test_a_directory_of_ones_own_may_have_one_of_each_machine(tmp_path: Path) -> None:
-    """Other directories in it are none, and files named like a machine neither."""
+    """Other subdirectories and files named like a machine do not count."""
     own = replace(SETTINGS, directory=tmp_path)
     below = [tmp_path / ("a" * 32), tmp_path / ("b" * 32)]
     for directory in (*below, tmp_path / "other"):

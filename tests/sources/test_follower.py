@@ -1,4 +1,4 @@
-"""What following is, whichever input: how long it rests, what it counts, and what becomes of its state."""
+"""What all followers do: how long they rest, what they count, and how their state changes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def followed(looks: Sequence[SourceUnavailable | None], hints: Sequence[bo
 
 
 async def test_what_is_missing_is_looked_for_every_two_seconds(rests: list[float]) -> None:
-    """However long it is, and each look is counted."""
+    """For as long as it is missing; each look is counted."""
     one = await followed([SourceMissing("no file")] * 4)
 
     assert rests == [2.0] * 4
@@ -84,14 +84,14 @@ async def test_what_is_missing_is_looked_for_every_two_seconds(rests: list[float
 
 
 async def test_what_fails_is_tried_less_and_less_often_until_it_works(rests: list[float]) -> None:
-    """After that the next failure waits a second again."""
+    """After a success, the next failure waits one second again."""
     await followed([*[SourceFailing("no")] * 4, None, SourceFailing("no")])
 
     assert rests == [1.0, 2.0, 4.0, 8.0, 1.0]
 
 
 async def test_a_burst_of_hints_costs_one_look(rests: list[float]) -> None:
-    """The look after a hint knows of it; one without a hint must look more closely."""
+    """A look without a hint checks more closely."""
     one = await followed([None] * 3, hints=[True, False, True])
 
     assert rests == [0.5, 0.5]
@@ -111,7 +111,7 @@ async def test_a_burst_of_hints_costs_one_look(rests: list[float]) -> None:
 async def test_an_input_that_is_away_says_why_and_since_when(
     error: SourceUnavailable, phase: Phase, let_go: int
 ) -> None:
-    """The first failure counts, and a look that reads it ends it."""
+    """The first failure counts; a successful read ends it."""
     one = Input([error, error, None])
     progress: list[Phase] = []
     one.on_progress = lambda: progress.append(one.state.phase)
@@ -141,7 +141,7 @@ async def test_an_input_that_is_away_says_why_and_since_when(
     ],
 )
 def test_how_long_it_rests_at_most_depends_on_what_it_does(phase: Phase, rest: float) -> None:
-    """The watchdog waits for no sign of it for so long."""
+    """The watchdog expects a sign of life within that time."""
     one = Input()
     one.state.phase = phase
 
@@ -149,7 +149,7 @@ def test_how_long_it_rests_at_most_depends_on_what_it_does(phase: Phase, rest: f
 
 
 def test_what_is_read_and_rejected_is_counted_by_its_name() -> None:
-    """In the state, which is of this input, and in the counters, which only grow."""
+    """In the state of this source, and in the counters, which never decrease."""
     one = Input()
     one._count(3, [Rejection("not JSON", "x"), Rejection("not JSON", "y")])
     one._count(2, [Rejection("empty host", "z")])
@@ -169,7 +169,7 @@ def test_what_is_read_and_rejected_is_counted_by_its_name() -> None:
     ],
 )
 def test_an_input_that_was_away_catches_up(before: Phase, after: Phase) -> None:
-    """One that was followed is still followed while it is read on."""
+    """One that was followed stays so while it catches up."""
     one = Input()
     one.state.phase = before
     seen: list[Phase] = []

@@ -56,7 +56,7 @@ class Rig:
 
 
 async def test_appended_rows_arrive(site: Site, following: Following, async_eventually: AsyncEventually) -> None:
-    """Rows that are there are read at once, those that come later as they come."""
+    """Existing rows are read at once, new ones as they come."""
     site.upload("a", "b")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: rig.hosts == ["a", "b"])
@@ -86,7 +86,7 @@ async def until_no_call_is_under_way(path: Path) -> None:
 
 
 async def test_what_a_slow_disk_gives_is_not_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each read comes too late, and the index is not available; yet the rows are taken in, each once."""
+    """Each read comes after its timeout, so the index is unavailable, but its rows are taken in once."""
     monkeypatch.setattr(hanging_calls, "LIMIT_S", 0.02)
     site.upload("a", "b", at_us=NOW - 1)
     rig = Rig(site, now=NOW)
@@ -115,7 +115,7 @@ async def test_what_a_slow_disk_gives_is_not_lost(site: Site, monkeypatch: pytes
 
 
 async def test_a_rotated_index_is_followed(site: Site, following: Following, async_eventually: AsyncEventually) -> None:
-    """After rename and create nothing is lost, also what was written to the old file in between."""
+    """Rename and create lose nothing, not even what was written to the old file in between."""
     site.upload("a")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: rig.hosts == ["a"])
@@ -132,7 +132,7 @@ async def test_a_rotated_index_is_followed(site: Site, following: Following, asy
 async def test_an_index_that_is_missing_is_waited_for_with_its_directory(
     site: Site, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """Absence is said, and ends by itself when the directory and the file appear."""
+    """It is reported, and ends when directory and file appear."""
     site.index = site.directory / "not" / "yet" / "index.jsonl"
     async with following(Rig(site)) as rig:
         state = rig.follower.state
@@ -149,7 +149,7 @@ async def test_an_index_that_is_missing_is_waited_for_with_its_directory(
 async def test_a_directory_that_is_removed_and_made_anew_is_followed(
     site: Site, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """What was watched is gone; what is at the path now is read."""
+    """The watched directory is gone; the one at the path is read."""
     site.index = site.directory / "lib" / "index.jsonl"
     site.index.parent.mkdir()
     site.upload("a")
@@ -169,7 +169,7 @@ async def test_a_directory_that_is_removed_and_made_anew_is_followed(
 async def test_a_truncated_index_is_followed(
     site: Site, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """Truncation in place is followed each time."""
+    """Truncation in place is noticed each time."""
     site.upload("a", "b")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: len(rig.hosts) == 2)
@@ -184,7 +184,7 @@ async def test_a_truncated_index_is_followed(
 async def test_without_inotify_the_index_is_looked_at_every_two_seconds(
     site: Site, following: Following, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That hints cannot be had is said once, and costs nothing but time."""
+    """The lack of inotify is logged once, and only delays reading."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -206,7 +206,7 @@ async def test_without_inotify_the_index_is_looked_at_every_two_seconds(
 async def test_a_swapped_symlink_is_found_without_a_hint(
     site: Site, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """A link in the middle of the path is in no directory that is watched; a look without a hint finds it."""
+    """No watched directory contains a link in the middle of the path, so only a look without a hint finds it."""
     index = site.index
     for name in ("first", "second"):
         (site.directory / name).mkdir()
@@ -225,7 +225,7 @@ async def test_a_swapped_symlink_is_found_without_a_hint(
 
 
 async def test_a_row_from_the_future_counts_as_now_and_is_counted(site: Site) -> None:
-    """Up to five minutes ahead a row is believed; further ahead it is taken as arrived now."""
+    """Up to five minutes ahead it keeps its time; further ahead it counts as now."""
     site.upload("near", at_us=NOW + 5 * MINUTE_US)
     site.upload("far", at_us=NOW + 5 * MINUTE_US + 1)
     rig = Rig(site, now=NOW)
@@ -267,7 +267,7 @@ async def test_a_refusal_is_said_and_ends(
     public_directory: Path,
     as_nobody: Callable[[], AbstractContextManager[None]],
 ) -> None:
-    """An index that may not be read is not a missing one; it is read as soon as it may be."""
+    """An index without read permission is reported as such, and read once that is granted."""
     site.index = public_directory / "index.jsonl"
     site.upload("a")
     site.index.chmod(0o600)
@@ -288,7 +288,7 @@ async def test_a_refusal_is_said_and_ends(
 async def test_losing_an_index_leaves_the_hints_to_who_waits_for_them(
     site: Site, following: Following, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever finds the index gone while another waits for a hint does not close the descriptor under its feet."""
+    """A task that finds the index gone does not close the descriptor that another task waits for."""
     loop = asyncio.get_running_loop()
     watched: list[int] = []
     original = loop.add_reader
@@ -329,7 +329,7 @@ def nearly_sorted_index(path: Path, rows: int) -> list[tuple[str, Instant]]:
 
 @pytest.mark.parametrize("minutes", [1, 30, 24 * 60])
 async def test_only_the_lookback_is_parsed_of_a_large_index(minutes: int, site: Site) -> None:
-    """Entered by bisection, an index gives every row of the lookback, and hardly any that is older."""
+    """Bisection finds every row of the lookback, and hardly any older one."""
     dated = nearly_sorted_index(site.index, 40_000)
     since = NOW - minutes * MINUTE_US
     rig = Rig(site, lookback_us=minutes * MINUTE_US, now=NOW)
@@ -344,7 +344,7 @@ async def test_only_the_lookback_is_parsed_of_a_large_index(minutes: int, site: 
 
 @pytest.mark.parametrize("spoil", ["one row from the future in every 100", "one line in ten is garbage"])
 def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
-    """What stands between the rows may cost time, and never a row."""
+    """Anything between the rows may cost time, but never a row."""
     path = tmp_path / "index.jsonl"
     dated = nearly_sorted_index(path, 30_000)
     every, bad = (

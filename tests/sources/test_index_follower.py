@@ -1,4 +1,4 @@
-"""What a follower of an index learns beside the uploads: where it begins, how late rows are, what is not read."""
+"""What following an index shows besides the uploads: its begin, late rows, and what was not read."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def index(tmp_path: Path) -> Any:
 
 
 async def test_uploads_of_the_lookback_are_delivered(index: Index) -> None:
-    """Exactly as old as that is not too old; the others are counted all the same."""
+    """An upload exactly as old as the lookback is; older ones are only counted."""
     rows = [("early", NOW - LOOKBACK_US - 1), ("a", NOW - LOOKBACK_US), ("b", NOW)]
     index.write(*rows)
 
@@ -69,7 +69,7 @@ async def test_uploads_of_the_lookback_are_delivered(index: Index) -> None:
 
 
 async def test_of_a_host_every_upload_is_delivered_where_that_is_wanted(tmp_path: Path) -> None:
-    """Or as far back as it is; else of several it may be only the latest."""
+    """As far back as configured; before that, perhaps only the latest of each host."""
     rows = [("a", NOW - number * MINUTE_US) for number in (30, 20, 10)]
     found: list[list[int]] = []
     kinds: list[dict[str, Any]] = [{}, {"every_us": 40 * MINUTE_US}, {"is_every_wanted": True}]
@@ -92,7 +92,7 @@ async def test_of_a_host_every_upload_is_delivered_where_that_is_wanted(tmp_path
     ],
 )
 async def test_where_an_index_begins_is_known(rows: list[tuple[str, int]], begins_at: int | None, index: Index) -> None:
-    """A line that is no row does not count."""
+    """A line that is not a row does not count."""
     index.write(other="nonsense\n")
     index.write(*rows)
     await index.look()
@@ -124,7 +124,7 @@ async def test_so_does_one_of_which_an_older_file_is_left_out(index: Index) -> N
 
 
 async def test_rows_that_are_dated_long_before_they_are_written_are_noticed(index: Index) -> None:
-    """Of what is written while it is followed; what was there before may have been written at any time."""
+    """Only for rows that come while it is followed; earlier ones may have been written at any time."""
     index.write(("a", NOW - 2 * HOUR_US))
     await index.look()
     at_first = index.state.late_us
@@ -140,7 +140,7 @@ async def test_rows_that_are_dated_long_before_they_are_written_are_noticed(inde
 
 
 async def test_the_newest_row_is_no_newer_than_its_file(index: Index) -> None:
-    """The last row that is one counts, whatever is written behind it."""
+    """The last valid row counts, whatever follows it."""
     await index.look()
     assert index.state.newest_at is None
 
@@ -158,7 +158,7 @@ async def test_the_newest_row_is_no_newer_than_its_file(index: Index) -> None:
 
 
 async def test_how_much_was_understood_is_known(index: Index) -> None:
-    """Blank lines do not count; how many came in after the last that was understood is known as well."""
+    """Blank lines do not count; neither is the number of lines since the last understood one forgotten."""
     index.write(("a", NOW - MINUTE_US), other="nonsense\n\n{}\n")
     await index.look()
     first = index.state.share
@@ -176,7 +176,7 @@ async def test_how_much_was_understood_is_known(index: Index) -> None:
 
 
 async def test_a_rotated_file_that_cannot_be_read_is_named_and_logged_once(index: Index) -> None:
-    """As long as it stays so."""
+    """For as long as it stays unreadable."""
     index.write(("a", NOW))
     broken = index.path.with_name(f"{index.path.name}.1.gz")
     broken.write_bytes(gzip.compress(b"x" * 999)[:20])
@@ -191,7 +191,7 @@ async def test_a_rotated_file_that_cannot_be_read_is_named_and_logged_once(index
 
 
 async def test_a_rewritten_index_counts_its_rows_once(index: Index) -> None:
-    """What it holds again is delivered again, for it may stand in another order."""
+    """Its rows are delivered again, because their order may differ, but not counted again."""
     rows = [("a", NOW - 2 * MINUTE_US), ("b", NOW - MINUTE_US)]
     index.write(*rows)
     await index.look()
@@ -205,7 +205,7 @@ async def test_a_rewritten_index_counts_its_rows_once(index: Index) -> None:
 
 
 async def test_a_row_ahead_counts_when_it_is_read_and_is_rejected(index: Index) -> None:
-    """Then, and when it is read again."""
+    """At that time, and also when it is read again."""
     index.write(("a", NOW - MINUTE_US))
     await index.look()
     index.write(("a", NOW + HOUR_US), written_at=NOW)

@@ -112,7 +112,7 @@ class Rig:
 
 
 def test_reading_begins_exactly_at_an_instant(directory: Path, read: Read) -> None:
-    """An entry of that very microsecond is read, one a microsecond older is not."""
+    """An entry of that very microsecond is read; one a microsecond older is not."""
     write(directory, *((str(number), NOW + number) for number in range(-3, 4)))
 
     assert read(since=NOW) == [(b"0", NOW), (b"1", NOW + 1), (b"2", NOW + 2), (b"3", NOW + 3)]
@@ -120,14 +120,14 @@ def test_reading_begins_exactly_at_an_instant(directory: Path, read: Read) -> No
 
 @pytest.mark.parametrize("since", [0, -5], ids=["the epoch", "before the epoch"])
 def test_a_journal_can_be_read_whole(since: int, directory: Path, read: Read) -> None:
-    """Any instant that is early enough gives every entry."""
+    """A start early enough gives every entry."""
     write(directory, ("one", NOW), ("two", NOW + 1))
 
     assert read(since=since) == [(b"one", NOW), (b"two", NOW + 1)]
 
 
 def test_only_the_units_own_lines_are_read(directory: Path, read: Read) -> None:
-    """A line of another unit is not the receiver's, nor is a message about it, whoever wrote that."""
+    """Lines of other units are not, nor messages about it, whoever wrote them."""
     with JournalFile(directory / "mixed.journal") as file:
         file.append("its own", at_us=NOW, unit=UNIT)
         file.append("another's", at_us=NOW + 1, unit="other.service")
@@ -155,7 +155,7 @@ def test_only_the_units_own_lines_are_read(directory: Path, read: Read) -> None:
 def test_no_entry_stops_the_reading(
     message: bytes | str | None, fields: dict[str, Any], expected: bytes, directory: Path, read: Read
 ) -> None:
-    """Whatever an entry holds, it is read as it is, and so is the next."""
+    """Whatever an entry contains, it is read, and so is the next one."""
     with JournalFile(directory / "x.journal") as file:
         file.append(message, at_us=NOW, **fields)
         file.append("next", at_us=NOW + 1)
@@ -164,7 +164,7 @@ def test_no_entry_stops_the_reading(
 
 
 def test_a_message_that_occurs_several_times_is_read(directory: Path, read: Read) -> None:
-    """At least one of them is, and the next entry too."""
+    """At least one of them, and the next entry as well."""
     with JournalFile(directory / "x.journal") as file:
         file.append(None, at_us=NOW, MESSAGE=["one", "two"])
         file.append("next", at_us=NOW + 1)
@@ -177,7 +177,7 @@ def test_a_message_that_occurs_several_times_is_read(directory: Path, read: Read
 def test_entries_that_come_later_are_read_by_the_same_reader(
     directory: Path, journal: JournalFile, eventually: Eventually
 ) -> None:
-    """Also when there was no entry of the unit, or none late enough, when it was opened."""
+    """Also if the unit had no entry, or none late enough, when the journal was opened."""
     journal.append("another's", unit="other.service")
     eventually(lambda: list(directory.glob("*.journal")))
     reader = JournalReader(settings_of(directory))
@@ -199,7 +199,7 @@ def test_entries_that_come_later_are_read_by_the_same_reader(
 
 
 def test_reading_resumes_behind_a_cursor(directory: Path, read: Read) -> None:
-    """Reopened, a journal goes on with the next entry: none is lost and none comes twice."""
+    """A reopened journal continues with the next entry, without loss or repetition."""
     write(directory, *((str(number), NOW + number) for number in range(4)))
     reader = JournalReader(settings_of(directory))
     reader.seek(0)
@@ -212,7 +212,7 @@ def test_reading_resumes_behind_a_cursor(directory: Path, read: Read) -> None:
 
 
 def test_reading_resumes_behind_the_last_entry(directory: Path, read: Read) -> None:
-    """With nothing behind the cursor, what comes later is what is read."""
+    """If nothing follows the cursor, later entries are read."""
     write(directory, ("0", NOW), ("1", NOW + 1))
     reader = JournalReader(settings_of(directory))
     reader.seek(0)
@@ -233,7 +233,7 @@ def test_reading_resumes_behind_the_last_entry(directory: Path, read: Read) -> N
 
 
 def test_reading_resumes_where_the_cursors_entry_is_gone(directory: Path, read: Read) -> None:
-    """A vacuum may take the entry that was read last; the next one that is left must not be taken for it."""
+    """A vacuum may remove the entry of the cursor; the next remaining entry is read, not skipped."""
     write(directory, ("0", NOW), ("1", NOW + 1), name="old")
     write(directory, ("2", NOW + 2), ("3", NOW + 3), name="new")
     reader = JournalReader(settings_of(directory))
@@ -248,7 +248,7 @@ def test_reading_resumes_where_the_cursors_entry_is_gone(directory: Path, read: 
 
 
 def test_a_cursor_of_an_entry_that_the_filter_excludes_loses_nothing(directory: Path, read: Read) -> None:
-    """After the unit was changed, the cursor's entry is not one of ours; what follows is read, all of it."""
+    """After a change of unit the cursor's entry is not selected; everything after it is read."""
     with JournalFile(directory / "x.journal") as file:
         file.append("other", at_us=NOW, unit="other.service")
         file.append("ours", at_us=NOW + 1)
@@ -268,7 +268,7 @@ def test_a_cursor_of_an_entry_that_the_filter_excludes_loses_nothing(directory: 
 
 
 def test_several_files_are_read_as_one_sequence(directory: Path, read: Read) -> None:
-    """The active file and archived ones stand in the order of time."""
+    """Active and archived files are read in order of time."""
     write(directory, *((str(number), NOW + number) for number in (0, 1, 4)), name="receiver@0001")
     write(directory, *((str(number), NOW + number) for number in (2, 3, 5)), name="receiver")
 
@@ -276,7 +276,7 @@ def test_several_files_are_read_as_one_sequence(directory: Path, read: Read) -> 
 
 
 def test_files_of_a_machine_directory_are_found(directory: Path, read: Read) -> None:
-    """A directory may hold one directory a machine, as /var/log/journal does."""
+    """A directory may contain a directory for each machine, as /var/log/journal does."""
     machine = directory / "0123456789abcdef0123456789abcdef"
     machine.mkdir()
     write(machine, ("one", NOW))
@@ -285,14 +285,14 @@ def test_files_of_a_machine_directory_are_found(directory: Path, read: Read) -> 
 
 
 def test_more_entries_than_one_batch_are_read(directory: Path, read: Read) -> None:
-    """Each comes once, also across the calls that keep the reader in step with the files."""
+    """Each once, also across the calls of `process()`."""
     write(directory, *((str(number), NOW + number) for number in range(2_500)))
 
     assert [message for message, _ in read()] == [b"%d" % number for number in range(2_500)]
 
 
 def test_a_directory_without_journal_is_said(directory: Path, tmp_path: Path) -> None:
-    """An empty directory and a missing one are no journals."""
+    """An empty or missing directory is reported."""
     for place in (directory, tmp_path / "missing"):
         with pytest.raises(SourceUnavailable, match=f"there is no journal in {place}"):
             JournalReader(settings_of(place))
@@ -302,7 +302,7 @@ def test_a_directory_without_journal_is_said(directory: Path, tmp_path: Path) ->
 def test_a_journal_that_may_not_be_read_is_said(
     closed: str, public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Libsystemd would open it and show no entries; we say what keeps us out, whichever part of the path it is."""
+    """Libsystemd would open it and show no entries; the error names the part of the path that denies access."""
     directory = public_directory / "log" / "journal"
     directory.mkdir(parents=True)
     write(directory, ("one", NOW))
@@ -321,7 +321,7 @@ def test_a_journal_that_may_not_be_read_is_said(
 
 
 async def test_the_window_is_caught_up_with_at_the_start(directory: Path) -> None:
-    """Entries from the reach on are delivered as observations with their own instants; older ones are not."""
+    """Entries of the lookback are delivered with their own times; older ones are not."""
     write(
         directory,
         (access("old"), NOW - REACH_US - 1),
@@ -343,7 +343,7 @@ async def test_the_window_is_caught_up_with_at_the_start(directory: Path) -> Non
 
 
 async def test_each_line_of_a_message_counts_by_itself(directory: Path) -> None:
-    """A message of several lines is several answers, however long it is."""
+    """A message of several lines is several responses, however long it is."""
     write(directory, ("\n".join([access("a"), "", access("b", 412), "x"] * 2_000), NOW))
     rig = Rig(directory, now=NOW)
     await rig.poll()
@@ -355,7 +355,7 @@ async def test_each_line_of_a_message_counts_by_itself(directory: Path) -> None:
 async def test_appended_entries_are_followed(
     directory: Path, journal: JournalFile, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """What the receiver logs while we run is delivered once, in order."""
+    """New entries are delivered once, in order."""
     journal.append(access("before"))
     await async_eventually(lambda: list(directory.glob("*.journal")))
     rig = Rig(directory)
@@ -373,7 +373,7 @@ async def test_appended_entries_are_followed(
 async def test_a_second_file_is_followed(
     directory: Path, journal: JournalFile, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """After a rotation the entries stand in another file; one that is deleted takes nothing with it."""
+    """After a rotation new entries are in another file; deleting the old one loses nothing."""
     journal.append(access("first"))
     await async_eventually(lambda: list(directory.glob("*.journal")))
     rig = Rig(directory)
@@ -397,7 +397,7 @@ async def test_a_second_file_is_followed(
 async def test_a_journal_that_is_missing_is_waited_for(
     tmp_path: Path, following: Following, async_eventually: AsyncEventually
 ) -> None:
-    """Absence is said, and ends by itself when directory and file appear."""
+    """It is reported, and ends when directory and file appear."""
     directory = tmp_path / "not" / "yet"
     async with following(Rig(directory)) as rig:
         state = rig.follower.state
@@ -413,7 +413,7 @@ async def test_a_journal_that_is_missing_is_waited_for(
 
 
 async def test_a_source_that_was_lost_goes_on_where_it_stopped(directory: Path, tmp_path: Path) -> None:
-    """A directory that goes and comes back is read on behind the last entry: nothing is counted twice."""
+    """After the directory returns, reading continues after the last entry, so nothing counts twice."""
     write(directory, (access("a"), NOW - 2), (access("b"), NOW - 1))
     rig = Rig(directory, now=NOW)
     await rig.follower.poll()
@@ -433,7 +433,7 @@ async def test_a_source_that_was_lost_goes_on_where_it_stopped(directory: Path, 
 async def test_a_journal_that_may_not_be_entered_does_not_end_the_following(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Permission is a state that passes; it is said, and the entries are read when it has passed."""
+    """The lack of permission is reported, and the entries are read once it is granted."""
     directory = public_directory / "journal"
     directory.mkdir()
     write(directory, (access("a"), NOW))
@@ -452,7 +452,7 @@ async def test_a_journal_that_may_not_be_entered_does_not_end_the_following(
 
 
 async def test_a_long_backlog_lets_the_loop_run(directory: Path) -> None:
-    """Catching up with some ten thousand entries gives signs of progress, and leaves room for others."""
+    """Catching up with ten thousand entries gives signs of progress and lets other tasks run."""
     line = access("a") + "\n"
     write(directory, *((line * 20, NOW - 20_000 + number) for number in range(10_000)))
     rig = Rig(directory, now=NOW)
@@ -479,7 +479,7 @@ async def test_a_long_backlog_lets_the_loop_run(directory: Path) -> None:
 
 
 async def test_how_much_of_a_journal_was_understood_is_known(directory: Path) -> None:
-    """By its upload lines; other lines need not be understood."""
+    """Only upload lines count for that; other lines need no pattern."""
     write(directory, (access("a"), NOW - 3), ("started", NOW - 2), (access("b").replace("PUT", "PUT  "), NOW - 1))
     rig = Rig(directory, now=NOW)
     await rig.poll()

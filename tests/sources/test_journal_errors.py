@@ -1,4 +1,4 @@
-"""A journal of which libsystemd cannot be asked any more: each question says that the source is not available."""
+"""A journal that libsystemd cannot read any more: each call makes the source unavailable."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JournalR
 def test_a_question_that_fails_makes_the_source_unavailable(
     ask: Callable[[JournalReader], object], reader: JournalReader
 ) -> None:
-    """With what libsystemd said; it is opened anew later."""
+    """With libsystemd's own words; the journal is opened again later."""
     with pytest.raises(SourceUnavailable, match="Bad message"):
         ask(reader)
 
@@ -69,7 +69,7 @@ def test_a_question_that_fails_makes_the_source_unavailable(
 def test_a_journal_that_fails_while_it_is_read_back_is_unavailable(
     reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once the place is found; so what was read is not taken for all there is."""
+    """So a part is not mistaken for everything."""
     monkeypatch.setattr(reader, "seek", lambda _: None)
 
     with pytest.raises(SourceUnavailable, match="Bad message"):
@@ -77,7 +77,7 @@ def test_a_journal_that_fails_while_it_is_read_back_is_unavailable(
 
 
 def test_what_an_entry_lacks_is_no_failure(reader: JournalReader) -> None:
-    """A damaged one is left out, and says nothing."""
+    """A damaged entry is left out, and has no fields."""
     assert reader.monotonic() is None
     assert not reader.is_of_journald()
 
@@ -100,7 +100,7 @@ class Timed:
 def test_when_libsystemd_wants_to_be_asked_again(
     at_us: int | None, rest_s: float | None, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its clock is the monotonic one."""
+    """Its deadline is a time of the monotonic clock."""
     monkeypatch.setattr("fleet_health.sources.journal.entry_reader.time.monotonic", lambda: 1_000.0)
     monkeypatch.setattr(reader, "_reader", Timed(at_us))
 

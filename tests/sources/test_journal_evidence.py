@@ -1,4 +1,4 @@
-"""What the journal says of itself and of the unit: gaps, and whether the receiver runs. From real journal files."""
+"""What the journal shows about itself and the unit: gaps, and whether the receiver runs. From real journal files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def followed(site: Site, *, seen_until: Instant | None = None) -> tuple[li
 async def test_systemd_says_whether_the_receiver_runs(
     message: str, fields: dict[str, str], *, is_running: bool, site: Site
 ) -> None:
-    """The service and `check` read the same of it."""
+    """The service and `check` read the same state."""
     at = now_us() - MINUTE
     systemd_says(site, message, at, **fields)
 
@@ -89,7 +89,7 @@ async def test_systemd_says_whether_the_receiver_runs(
 
 
 async def test_what_only_looks_like_systemds_word_is_not(site: Site) -> None:
-    """Neither the receiver's own line, nor its field, nor what systemd says of another unit or of other matters."""
+    """Neither the receiver's own line or field, nor a message about another unit or another matter."""
     at = now_us() - MINUTE
     site.journal.append("Stopped Receiver.", at_us=at, **STOPPED)
     site.journal.append("Stopped Receiver.", at_us=at, UNIT=UNIT, OBJECT_SYSTEMD_UNIT=UNIT, **STOPPED)
@@ -105,7 +105,7 @@ async def test_what_only_looks_like_systemds_word_is_not(site: Site) -> None:
 
 
 async def test_a_stop_of_long_ago_is_known_at_the_start(site: Site) -> None:
-    """The latest word counts, however far beyond the reach; `check` takes the one before its instant."""
+    """The latest message counts, however old; `check` takes the one before its instant."""
     now = now_us()
     systemd_says(site, "Started Receiver.", now - 9 * 60 * MINUTE, **STARTED)
     systemd_says(site, "Stopped Receiver.", now - 8 * 60 * MINUTE, **STOPPED)
@@ -120,7 +120,7 @@ async def test_a_stop_of_long_ago_is_known_at_the_start(site: Site) -> None:
 
 
 async def test_what_journald_suppressed_is_a_gap_since_the_last_that_got_through(site: Site) -> None:
-    """Of the receiver's unit; another's does not matter, nor does a line that only says so."""
+    """For the receiver's unit only, and not for a line that only claims it."""
     now = now_us()
     site.answer("a", 201, at_us=now - 9 * MINUTE)
     journald_says(site, f"Suppressed 5 messages from {UNIT}", now - 8 * MINUTE)
@@ -140,7 +140,7 @@ async def test_what_journald_suppressed_is_a_gap_since_the_last_that_got_through
 
 @pytest.mark.parametrize(("age", "is_gap"), [(20, True), (10, False), (5, False)])
 async def test_a_journal_vacuumed_while_nobody_read_it_is_a_gap(*, age: int, is_gap: bool, site: Site) -> None:
-    """From what was read to what is left, if that is later; and a journal that merely begins late is none."""
+    """From the last read entry to the first remaining one; a journal that merely begins late has no gap."""
     now = now_us()
     site.journal.append("of another unit", at_us=now - 10 * MINUTE, unit="other.service")
     site.answer("a", 201, at_us=now - MINUTE)
@@ -153,7 +153,7 @@ async def test_a_journal_vacuumed_while_nobody_read_it_is_a_gap(*, age: int, is_
 
 
 def test_gaps_are_few_and_recent() -> None:
-    """Those that have left the reach are forgotten, and of many the oldest become one."""
+    """Gaps before the lookback are forgotten, and if there are many the oldest are merged."""
     state = SourceState("journal")
     for number in range(1_000):
         state.lack(Gap(10 * number, 10 * number + 1, "why"), 10 * (number - 500))
@@ -171,7 +171,7 @@ def test_gaps_are_few_and_recent() -> None:
     [("5", 5), ("123456789012345678", 123456789012345678), ("1234567890123456789", 0), ("many", 0), ("-1", 0)],
 )
 async def test_how_many_were_suppressed(words: str, messages: int, site: Site) -> None:
-    """As journald says; a number that it cannot mean is none."""
+    """As journald states; an impossible number counts as unknown."""
     journald_says(site, f"Suppressed {words} messages from {UNIT}", now_us() - MINUTE)
 
     _, state = await followed(site)
@@ -180,7 +180,7 @@ async def test_how_many_were_suppressed(words: str, messages: int, site: Site) -
 
 
 def test_since_when_gaps_keep_coming_is_not_forgotten() -> None:
-    """As long as they come, at whatever rate: the window shows what is in it, and the run when it began."""
+    """For as long as they come, at whatever rate."""
     state = SourceState("journal", window_us=1_000)
     for at in range(0, 50_000, 3):
         state.lack(Gap(at, at + 1, SUPPRESSED, 2), at + 1 - 1_000)
@@ -197,7 +197,7 @@ def test_since_when_gaps_keep_coming_is_not_forgotten() -> None:
 
 
 def test_a_gap_that_is_part_of_a_known_one_is_known() -> None:
-    """It is found again when the journal is read again, and must not be counted again."""
+    """It is found again when the journal is read again, and is not counted twice."""
     state = SourceState("journal", window_us=1_000)
     for gap in (Gap(10, 20, SUPPRESSED, 2), Gap(10, 20, SUPPRESSED, 2), Gap(12, 20, SUPPRESSED, 2)):
         state.lack(gap, 0)
@@ -206,7 +206,7 @@ def test_a_gap_that_is_part_of_a_known_one_is_known() -> None:
 
 
 async def test_what_may_be_missing_behind_a_broken_line_is_a_gap(site: Site) -> None:
-    """The rest of a line that journald broke reads like a line of its own; it may be one."""
+    """The rest of a split line looks like a line of its own, and may be one."""
     at = now_us() - MINUTE
     site.journal.append(3_000 * "a", at_us=at, unit=UNIT, _STREAM_ID="1", _LINE_BREAK="line-max")
     site.journal.append('10.0.0.7:1 - "PUT /v1/episodes/a/e1 HTTP/1.1" 201', at_us=at + 1, unit=UNIT, _STREAM_ID="1")
@@ -218,7 +218,7 @@ async def test_what_may_be_missing_behind_a_broken_line_is_a_gap(site: Site) -> 
 
 
 async def test_the_gap_behind_broken_lines_reaches_from_the_first_to_the_last(site: Site) -> None:
-    """As many lines may be missing as stand behind one."""
+    """At most as many lines are missing as follow a split one."""
     at = now_us() - MINUTE
     for number in (0, 10):
         site.journal.append(3_000 * "a", at_us=at + number, unit=UNIT, _STREAM_ID="1", _LINE_BREAK="line-max")
@@ -231,7 +231,7 @@ async def test_the_gap_behind_broken_lines_reaches_from_the_first_to_the_last(si
 
 
 async def test_what_is_not_found_is_logged_once_and_so_is_the_end_of_the_backlog(site: Site) -> None:
-    """A unit without an entry is looked for again, and not logged again."""
+    """A unit without an entry is looked for again, but not logged again."""
     site.journal.append("a line of another", at_us=now_us() - MINUTE, unit="other.service")
     site.sync_journal()
     settings = load(site.configure()).receivers[0].journal

@@ -32,7 +32,7 @@ def write(path: Path, *, state: int = OFFLINE, count: int = 1, until: int = 2, f
 
 
 def test_a_file_of_this_test_is_one(tmp_path: Path) -> None:
-    """Its entries, features and instants stand where the header has them."""
+    """Its entries, features and times are where the header has them."""
     (found,) = left_out_files([tmp_path, write(tmp_path / "a.journal", until=7, flags=12).parent / "missing"])
 
     assert (found.path.name, found.incompatible_flags, found.since, found.until) == ("a.journal", 12, 1, 7)
@@ -66,7 +66,7 @@ def test_a_file_is_current_if_entries_are_still_written_to_it(
 
 @pytest.mark.parametrize(("until", "is_current"), [(8, False), (9, True)])
 def test_the_file_with_the_newest_entry_of_all_is_current(until: int, tmp_path: Path, *, is_current: bool) -> None:
-    """Unless its name says that it is not written to any more."""
+    """Unless its name shows that it is archived."""
     newer = write(tmp_path / "newer.journal", until=9)
     files = [write(tmp_path / "a.journal", until=until), write(tmp_path / "b@1.journal", until=until)]
 
@@ -92,7 +92,7 @@ def test_what_holds_nothing_that_is_wanted_is_not_missed(options: dict[str, obje
 
 
 def test_a_file_that_this_process_has_open_is_not_left_out(tmp_path: Path) -> None:
-    """By its inode, whatever its name is by now."""
+    """It is recognised by its inode, whatever its name is now."""
     with write(tmp_path / "a.journal").open("rb"):
         assert left_out_files([tmp_path]) == []
     assert len(left_out_files([tmp_path])) == 1
@@ -102,12 +102,12 @@ def test_a_file_that_this_process_has_open_is_not_left_out(tmp_path: Path) -> No
 def test_whether_a_file_has_entries_stands_in_its_header(
     count: int, cut: int, tmp_path: Path, *, has_any: bool
 ) -> None:
-    """One that is too short is no journal."""
+    """A file that is too short is not a journal."""
     assert has_entries(write(tmp_path / "a.journal", count=count, cut=cut)) == has_any
 
 
 def test_whoever_may_not_read_a_file_learns_how_to(tmp_path: Path) -> None:
-    """A person by the name that the command needs, or by the number where there is no name."""
+    """The command names the user, or the number of a user without a name."""
     problem = no_permission(tmp_path / "system.journal")
 
     assert f"usermod -aG systemd-journal {pwd.getpwuid(os.geteuid()).pw_name}`" in str(problem)

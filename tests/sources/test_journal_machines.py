@@ -1,4 +1,4 @@
-"""Several machines' journals in one directory: each is read from its own place, whatever the others' timestamps are."""
+"""Journals of several machines in one directory: each is read on its own, whatever the others' timestamps are."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def rig(tmp_path: Path) -> Rig:
 
 
 def test_a_file_is_of_the_machine_that_its_entries_name(rig: Rig) -> None:
-    """Not of the one that its header names: that is the machine that has collected it."""
+    """Not of the machine in its header, which is the one that collected it."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 0))
     old = rig.rotate("a")
@@ -116,7 +116,7 @@ def test_a_file_is_of_the_machine_that_its_entries_name(rig: Rig) -> None:
 
 @pytest.mark.parametrize("is_hinted", [True, False], ids=["hinted", "not hinted"])
 async def test_late_entries_of_each_machine_are_read(rig: Rig, *, is_hinted: bool) -> None:
-    """Older than what was read of another machine, or of the same; each once."""
+    """Even if they are older than what was read of any machine; each once."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 100))
     seen = [await rig.look()]
@@ -134,7 +134,7 @@ async def test_late_entries_of_each_machine_are_read(rig: Rig, *, is_hinted: boo
 
 
 async def test_two_busy_machines_are_both_read(rig: Rig) -> None:
-    """Nothing comes late, and still one reader of libsystemd 255 to 257 shows nothing new of one of them."""
+    """One reader of libsystemd 255 to 257 would show nothing new of one of them, though nothing is late."""
     expected = [f"{machine}{number}" for number in range(30) for machine in "ab"]
     for number in range(30):
         for at, machine in enumerate("ab", 2 * number):
@@ -146,7 +146,7 @@ async def test_two_busy_machines_are_both_read(rig: Rig) -> None:
 
 
 async def test_each_machine_goes_on_where_it_stopped(rig: Rig) -> None:
-    """Also when all of it was away for a while."""
+    """Also when all of them were away for a while."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 100))
     await rig.look()
@@ -164,7 +164,7 @@ async def test_each_machine_goes_on_where_it_stopped(rig: Rig) -> None:
 
 @pytest.mark.parametrize("watched", [0, 1, 16], ids=lambda number: f"{number} watched")
 async def test_machines_and_files_come_and_go(rig: Rig, monkeypatch: pytest.MonkeyPatch, *, watched: int) -> None:
-    """Each entry is read once, whatever is rotated, and no descriptor is left open in the end."""
+    """Each entry is read once, whatever is rotated, and no descriptor stays open."""
     monkeypatch.setattr("fleet_health.sources.journal.reading.WATCHED", watched)
     rig.log("a", ("a1", 0))
     seen = [await rig.look()]
@@ -189,7 +189,7 @@ async def test_machines_and_files_come_and_go(rig: Rig, monkeypatch: pytest.Monk
 
 
 async def test_a_machine_whose_files_come_back_is_not_read_twice(rig: Rig) -> None:
-    """As when the file system that they are on is mounted again."""
+    """As when their file system is mounted again."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 0))
     file, away = rig.directory / "remote-b.journal", rig.directory.with_name("away")
@@ -205,7 +205,7 @@ async def test_a_machine_whose_files_come_back_is_not_read_twice(rig: Rig) -> No
 
 
 async def test_machines_that_have_a_directory_each(rig: Rig) -> None:
-    """As /var/log/journal has them; what libsystemd does not look into is not read."""
+    """As in /var/log/journal; directories that libsystemd ignores are not read."""
     for name, place in ("a", MACHINES["a"]), ("b", MACHINES["b"]), ("c", "elsewhere"):
         (rig.directory / place).mkdir()
         rig.log(name, (f"{name}1", 0), place=place)
@@ -222,7 +222,7 @@ async def test_machines_that_have_a_directory_each(rig: Rig) -> None:
 async def test_new_entries_of_each_machine_are_followed(
     rig: Rig, following: Following, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch, *, watched: int
 ) -> None:
-    """They are hinted at, whichever machine they come from, and whenever that has appeared."""
+    """There are hints for each machine, also for a new one."""
     monkeypatch.setattr("fleet_health.sources.journal.reading.WATCHED", watched)
     rig.follower.longest_wait = 3_600
     rig.log("a", ("a1", 0))
@@ -241,7 +241,7 @@ async def test_new_entries_of_each_machine_are_followed(
 async def test_a_directory_that_may_not_be_read(
     name: str, phase: Phase, public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """A machine whose journal cannot be seen is reported; what is no machine's does not matter."""
+    """A machine whose journal cannot be read is reported; other directories do not matter."""
     rig = Rig(public_directory)
     rig.log("a", ("a1", 0))
     (rig.directory / "remote-a.journal").chmod(0o644)
@@ -256,7 +256,7 @@ async def test_a_directory_that_may_not_be_read(
 
 @pytest.mark.parametrize("content", [b"", b"no journal", bytes(4_096)], ids=["empty", "too short", "zeroes"])
 async def test_a_file_that_is_no_journal_is_left_out(rig: Rig, content: bytes) -> None:
-    """The others are read, and it, too, once it is one."""
+    """The others are read, and so is this one once it is a journal."""
     file = rig.directory / "remote-b.journal"
     file.write_bytes(content)
     rig.log("a", ("a1", 0))
@@ -275,7 +275,7 @@ async def test_a_file_that_is_no_journal_is_left_out(rig: Rig, content: bytes) -
 
 
 async def test_a_file_that_nobody_reads_is_a_gap_whichever_machine_has_it(rig: Rig) -> None:
-    """Libsystemd does not know its format: what it holds will not be seen, and an archived file stops nobody."""
+    """Libsystemd does not know its format, so it is a gap; an archived file does not stop reading."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 1))
     make_unknown(rig.rotate("b"))
@@ -293,7 +293,7 @@ async def test_a_file_that_nobody_reads_is_a_gap_whichever_machine_has_it(rig: R
 
 
 async def test_a_machine_whose_current_file_nobody_reads_is_reported(rig: Rig) -> None:
-    """As is one whose file may not be read: what another machine shows is no substitute."""
+    """So is one without read permission: another machine's journal is no substitute."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 1))
     before = await rig.look()
@@ -314,7 +314,7 @@ async def test_a_machine_whose_current_file_nobody_reads_is_reported(rig: Rig) -
 async def test_only_a_file_that_reaches_into_the_lookback_is_missed(
     before_us: int, rig: Rig, *, is_missed: bool
 ) -> None:
-    """Up to its very beginning; and how far back the journal reaches is known from what can be read."""
+    """To the microsecond; how far back the journal reaches is known from the readable files."""
     at = NOW - LOOKBACK_US // 2 - before_us
     with JournalFile(rig.directory / "old.journal", machine=MACHINES["a"]) as file:
         file.append(access("old"), at_us=at)
@@ -328,7 +328,7 @@ async def test_only_a_file_that_reaches_into_the_lookback_is_missed(
 
 
 def test_a_directory_that_cannot_be_listed_is_a_failure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not an empty journal: the disk may be dying."""
+    """It is not an empty journal: the disk may be dying."""
     rig.log("a", ("a1", 0))
     files = MachineFiles(rig.settings)
 
@@ -344,7 +344,7 @@ def test_a_directory_that_cannot_be_listed_is_a_failure(rig: Rig, monkeypatch: p
 async def test_a_machine_whose_file_may_not_be_read(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """It is reported, with the file, though the journal of another machine can be read."""
+    """It is reported with the file, even if another machine's journal can be read."""
     rig = Rig(public_directory)
     for name, mode in ("a", 0o644), ("b", 0o600):
         rig.log(name, (f"{name}1", 0))
@@ -358,7 +358,7 @@ async def test_a_machine_whose_file_may_not_be_read(
 
 
 async def test_what_was_removed_from_one_machine_is_a_gap(rig: Rig) -> None:
-    """Before it was read, that is. That another machine is new is none."""
+    """If it was removed before it was read. A new machine is not a gap."""
     rig.log("a", ("a1", 0))
     rig.log("b", ("b1", 1))
     await rig.look()
@@ -387,7 +387,7 @@ async def test_a_machine_that_is_new_since_the_last_run_is_no_gap(oldest_at: int
 
 
 async def test_the_receiver_runs_if_it_runs_on_one_machine(rig: Rig) -> None:
-    """Also if that is known late, and by an older message than that it stopped on another."""
+    """Even if that is known late, from a message older than the stop on another machine."""
     rig.report("a", STOPPED, 0)
     await rig.look()
     traffic = Traffic()
@@ -407,7 +407,7 @@ async def test_the_receiver_runs_if_it_runs_on_one_machine(rig: Rig) -> None:
 
 
 def test_every_machine_is_read_at_once(rig: Rig) -> None:
-    """For `check`, `replay`, `patterns` and the lines of an alert."""
+    """By `check`, `replay`, `patterns` and for the sample lines of an alert."""
     rig.log("a", ("x", 0), ("late", -20), ("x", 30), status=412)
     rig.log("b", ("x", 10), ("x", 40), status=400)
     since, until = NOW - 100 * SECOND, NOW + 100 * SECOND
@@ -436,7 +436,7 @@ STEPS = st.lists(
 async def test_each_entry_is_read_once(
     steps: list[tuple[str, int, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whichever machine logs it with whatever timestamp, wherever looks come between; and in the order of writing."""
+    """Whatever machine logs it with whatever timestamp, in the order of writing."""
     rig = Rig(tmp_path_factory.mktemp("journal"))
     for number, (machine, at, look) in enumerate(steps):
         rig.log(machine, (f"{machine}{number}", at))

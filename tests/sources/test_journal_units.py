@@ -1,4 +1,4 @@
-"""Units that make up a receiver: real journal files, followed while they grow, and read at once."""
+"""The units of a receiver: real journal files, followed while they grow, and read at once."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 async def test_a_state_is_known_by_its_id_while_it_is_followed(directory: Path) -> None:
-    """Whatever the message's words are, as after a restart; what is no word of PID 1 counts for nothing."""
+    """The wording does not matter, and messages that are not from PID 1 do not count."""
     rig = Rig(directory, "receiver")
     await rig.follower.poll()
     stopped_at = rig.report(NOT_STARTED, "receiver.service")
@@ -105,7 +105,7 @@ async def test_a_state_is_known_by_its_id_while_it_is_followed(directory: Path) 
 
 
 async def test_an_instance_that_is_new_is_followed_from_its_first_line(directory: Path) -> None:
-    """Also what it logged before it was known, each line once, and with those of the others between."""
+    """Also what it logged before it was known, each line once and in order."""
     rig = Rig(directory, "receiver@*.service")
     rig.log("old", "receiver@1.service")
     await rig.follower.poll(is_hinted=True)
@@ -133,7 +133,7 @@ def read_hosts(rig: Rig) -> Iterator[str]:
 
 
 async def test_an_instance_that_logs_and_was_never_reported_on_is_not_down(directory: Path) -> None:
-    """Its start is no longer in the journal: that another one stopped is no proof."""
+    """Its start is no longer in the journal, so a stop of another instance proves nothing."""
     rig = Rig(directory, "receiver@*.service")
     rig.log("a", "receiver@1.service")
     rig.log("b", "receiver@2.service")
@@ -148,7 +148,7 @@ async def test_an_instance_that_logs_and_was_never_reported_on_is_not_down(direc
 
 
 async def test_an_instance_that_rested_is_followed_when_it_goes_on(directory: Path) -> None:
-    """One that runs, and logged nothing for longer than we look back, is known beside one that is busy."""
+    """A running instance without lines in the lookback is known beside a busy one."""
     rig = Rig(directory, "receiver@*.service")
     for number, message_id in (1, STARTED), (2, STARTED), (3, STOPPED), (4, STARTED):
         rig.log("before", f"receiver@{number}.service")
@@ -165,7 +165,7 @@ async def test_an_instance_that_rested_is_followed_when_it_goes_on(directory: Pa
 
 
 async def test_instances_that_never_log_are_known(directory: Path) -> None:
-    """Their output goes elsewhere, but what systemd reported on them long ago counts."""
+    """Old messages of systemd about them count."""
     rig = Rig(directory, "receiver@*.service")
     rig.report(STARTED, "receiver@1.service")
     started_at = rig.report(STARTED, "receiver@2.service")
@@ -179,7 +179,7 @@ async def test_instances_that_never_log_are_known(directory: Path) -> None:
 
 
 async def test_the_lines_of_a_slice_are_those_of_its_units(directory: Path) -> None:
-    """As `journalctl --unit=` has it, beside those of other units."""
+    """As with `journalctl --unit=`, beside lines of other units."""
     rig = Rig(directory, "lab.slice", "extra.service")
     rig.log("within", "a.service", _SYSTEMD_SLICE="lab.slice")
     rig.log("beside", "extra.service", _SYSTEMD_SLICE="system.slice")
@@ -191,7 +191,7 @@ async def test_the_lines_of_a_slice_are_those_of_its_units(directory: Path) -> N
 
 
 async def test_fields_select_the_lines(directory: Path) -> None:
-    """Those of the unit, and all fields of one alternative."""
+    """Those of the unit that have all fields of one alternative."""
     rig = Rig(directory, "docker", match=("CONTAINER_NAME=a", "X=1", "X=2", "+", "CONTAINER_NAME=b"))
     rig.log("a1", "docker.service", CONTAINER_NAME="a", X=1)
     rig.log("a2", "docker.service", CONTAINER_NAME="a", X=2)
@@ -207,7 +207,7 @@ async def test_fields_select_the_lines(directory: Path) -> None:
 
 
 async def test_fields_alone_select_the_lines(directory: Path) -> None:
-    """The default unit is out of force; a unit among the fields is the one whose state counts."""
+    """The default unit does not apply then; a unit among the fields is the one whose state counts."""
     rig = Rig(directory, match=("CONTAINER_NAME=a", "_SYSTEMD_UNIT=docker.service"))
     rig.log("a", "docker.service", CONTAINER_NAME="a")
     rig.log("forged", "other.service", CONTAINER_NAME="a")
@@ -234,7 +234,7 @@ REPORTS = st.lists(
 async def test_the_state_is_the_same_live_and_after_a_restart(
     reports: list[tuple[str, str, str]], place: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whatever is reported, and wherever in it a restart begins to read."""
+    """Whatever is reported, and wherever a restart begins to read."""
     rig = Rig(tmp_path_factory.mktemp("journal"), *UNITS[:2])
     for message_id, unit, invocation in reports:
         rig.report(message_id, unit, INVOCATION_ID=invocation)
@@ -259,7 +259,7 @@ async def test_the_state_is_the_same_live_and_after_a_restart(
 async def test_what_the_journal_has_no_entry_of_is_said_of_each_unit_and_match(
     logged: list[dict[str, str]], unheard: list[str], directory: Path
 ) -> None:
-    """What it has an entry of is not named; and if it has none of any unit, whether the rest matches is not known."""
+    """If there is no entry of any unit, whether the rest matches is not known."""
     rig = Rig(directory, "receiver.service", match=("CONTAINER_NAME=up",))
     for fields in logged:
         rig.log("a", **({"unit": "receiver.service"} | fields))

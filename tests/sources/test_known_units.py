@@ -1,4 +1,4 @@
-"""Which units systemd knows, by the files that it reads."""
+"""Which units systemd knows, from its unit files."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_unit_is_known_by_a_file_of_its_own_or_of_its_template(unit: str, *, is_known: bool) -> None:
-    """Of a glob any unit counts that it may match, an instance among them; a link that leads nowhere is no file."""
+    """For a glob any matching unit counts, instances included; a dangling link is not a file."""
     assert is_known_unit(unit) == is_known
 
 
@@ -71,5 +71,5 @@ def test_a_unit_is_known_by_a_file_of_its_own_or_of_its_template(unit: str, *, i
     ],
 )
 def test_an_alias_has_the_name_that_the_journal_has(unit: str, name: str | None) -> None:
-    """Neither a masked unit nor an instance of a template is one."""
+    """A masked unit or an instance of a template is not an alias."""
     assert alias_of(unit) == name

@@ -1,4 +1,4 @@
-"""How much of the lines of a journal was understood."""
+"""How many of the lines of a journal were understood."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MISSED = b'10.0.0.7:51234 - "PUT /v1/episodes/pi-1/e1 HTTP/1.1" - 201 in 4 ms'
 
 
 def test_lines_that_were_missed_before_do_not_count() -> None:
-    """Each slice counts its own, and of those in a row no more than it has."""
+    """Each slice counts its own lines."""
     parser, shares = log_parser(load(None).receivers[0].journal), []
     for at, lines in enumerate([[MISSED, MISSED], [UPLOAD, MISSED], [MISSED]]):
         missed_before = parser.missed

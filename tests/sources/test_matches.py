@@ -1,4 +1,4 @@
-"""Which entries of a journal are the receiver's, by the fields that they have."""
+"""Which entries of a journal are the receiver's, by their fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fleet_health.sources.journal.matches import of_units, with_sockets
     ],
 )
 def test_a_service_may_be_started_by_its_sockets(unit: str, found: list[str]) -> None:
-    """One of the same name, or of its template; other units have none."""
+    """By one of the same name or of its template; other units have none."""
     assert with_sockets([unit]) == found
 
 
@@ -27,7 +27,7 @@ def test_a_service_may_be_started_by_its_sockets(unit: str, found: list[str]) ->
     ("units", "words"), [(["a.service"], " of a.service"), (["a", "b*"], " of a.service, b*.service"), ([], "")]
 )
 def test_the_units_are_named_in_words(units: list[str], words: str) -> None:
-    """By their full names; a receiver may be named by other fields alone."""
+    """By their full names; a receiver may be selected by other fields alone."""
     values = {"journal.unit": ("", units)} if units else {"journal.match": ("", ["CONTAINER_NAME=receiver"])}
     settings = load(None, values)
 

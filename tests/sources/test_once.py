@@ -1,4 +1,4 @@
-"""Reading both sources once: what is handed on, and what is learned of what was not."""
+"""Reading both sources once: what is delivered, and what is learned about the rest."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def hosts_of(receiver: ReceiverSettings, since: int, **options: Any) -> tuple[li
 
 
 def test_rows_from_an_instant_on_are_handed_on(receiver: ReceiverSettings) -> None:
-    """That of the instant itself among them, and one whose newline has not come yet."""
+    """Including one at the instant itself, and one without its newline."""
     since = NOW - HOUR_US
     write_index(receiver, row("early", since - 1), row("a", since), row("b", NOW).rstrip("\n"))
     found, past = hosts_of(receiver, since)
@@ -90,7 +90,7 @@ def test_rows_from_an_instant_on_are_handed_on(receiver: ReceiverSettings) -> No
 
 
 def test_every_row_is_handed_on_where_it_is_wanted(receiver: ReceiverSettings) -> None:
-    """Else of several rows of a host it may be only the latest, before the instant from which on each matters."""
+    """Before the instant from which every row matters, perhaps only the latest row of each host."""
     rows = [("a", NOW - 3 * MINUTE_US), ("a", NOW - 2 * MINUTE_US), ("b", NOW - MINUTE_US)]
     write_index(receiver, *(row(*one) for one in rows))
     every: list[Upload] = []
@@ -116,7 +116,7 @@ def test_what_of_an_index_is_not_understood_is_learned(receiver: ReceiverSetting
 
 
 def test_a_row_dated_ahead_counts_as_now_and_is_rejected(receiver: ReceiverSettings) -> None:
-    """By the clock of who reads."""
+    """By the clock of the reader."""
     write_index(receiver, row("a", NOW + HOUR_US))
     found, past = hosts_of(receiver, 0)
     later, _ = hosts_of(receiver, 0, now=NOW + 2 * HOUR_US)
@@ -127,7 +127,7 @@ def test_a_row_dated_ahead_counts_as_now_and_is_rejected(receiver: ReceiverSetti
 
 
 def test_an_empty_index_shows_nothing_of_any_time(receiver: ReceiverSettings) -> None:
-    """And one that is not there cannot be read."""
+    """A missing one cannot be read."""
     write_index(receiver)
 
     assert not hosts_of(receiver, 0)[1].coverage.reaches(NOW)
@@ -137,7 +137,7 @@ def test_an_empty_index_shows_nothing_of_any_time(receiver: ReceiverSettings) ->
 
 
 def test_rotated_files_are_read_and_those_that_cannot_be_are_named(receiver: ReceiverSettings) -> None:
-    """In the order of their rows; where an older file is left out the index reaches further back."""
+    """In order; if an older file is left out, the index reaches further back."""
     path = receiver.index.path
     write_index(receiver, row("new", NOW - MINUTE_US))
     first, second, broken = (path.with_name(f"{path.name}.{name}") for name in ("1", "2.gz", "3.gz"))
@@ -157,7 +157,7 @@ def test_rotated_files_are_read_and_those_that_cannot_be_are_named(receiver: Rec
 
 
 def test_what_a_journal_shows_is_handed_on(receiver: ReceiverSettings) -> None:
-    """Between two instants, both included; how much of it was understood, and where it begins, is learned."""
+    """Between two instants, both included; its begin and how much was understood are known."""
     since, until = NOW - HOUR_US, NOW
     write_journal(
         receiver,
@@ -179,7 +179,7 @@ def test_what_a_journal_shows_is_handed_on(receiver: ReceiverSettings) -> None:
 
 
 def test_a_journal_without_an_entry_of_the_unit_is_void(receiver: ReceiverSettings) -> None:
-    """Since it was read; what others log is no entry of it."""
+    """Since it was read; entries of others do not count."""
     write_journal(receiver, (access("a"), NOW), unit="other.service")
     found: list[Any] = []
     past = read_journal(receiver.journal, NOW - HOUR_US, NOW, found.extend)
@@ -208,7 +208,7 @@ def test_the_lines_of_a_unit_are_those_between_two_instants(receiver: ReceiverSe
     ],
 )
 def test_of_what_was_accepted_the_latest_is_read_first(most: int, hosts: list[str], receiver: ReceiverSettings) -> None:
-    """In order of time, up to an instant that is not included; nothing that was refused."""
+    """The result is in order of time, before an exclusive instant, and without refusals."""
     begin = NOW - 6 * HOUR_US
     entries = [(access(f"h{age}"), NOW - (age + 1) * 40 * MINUTE_US + MINUTE_US) for age in range(6)]
     entries += [
@@ -227,7 +227,7 @@ STARTED, STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438
 
 
 def test_the_states_of_a_unit_are_known_from_the_one_before_an_instant_on(receiver: ReceiverSettings) -> None:
-    """That and its changes up to another instant."""
+    """The state at that instant, and its changes up to another."""
     for message_id, at in ((STARTED, 1), (STOPPED, 2), (STARTED, 3), (STOPPED, 4)):
         fields = {"unit": "init.scope", "_PID": "1", "_UID": "0", "UNIT": UNIT, "MESSAGE_ID": message_id}
         write_journal(receiver, ("systemd says so", NOW + at), **fields)
@@ -251,7 +251,7 @@ def test_a_missing_source_is_reported_before_it_is_read(receiver: ReceiverSettin
 
 
 def test_an_inspection_of_good_sources_finds_nothing(receiver: ReceiverSettings) -> None:
-    """Rows of this day and lines of the last half hour are looked at."""
+    """It looks at the rows of the last day and the lines of the last half hour."""
     write_index(receiver, row("a", NOW - 23 * HOUR_US))
     write_journal(receiver, (access("a"), NOW - 29 * MINUTE_US))
 
@@ -259,7 +259,7 @@ def test_an_inspection_of_good_sources_finds_nothing(receiver: ReceiverSettings)
 
 
 def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:
-    """Rows that are not understood, with the reasons; a unit that the journal has no entry of."""
+    """Rows that are not understood, with the reasons, and a unit without an entry in the journal."""
     write_index(receiver, "nonsense\n", '{"host": 1}\n')
     write_journal(receiver, (access("a"), NOW), unit="other.service")
     found = inspected(receiver, NOW)
@@ -273,7 +273,7 @@ def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:
 
 
 def test_an_inspection_says_that_no_line_matches_though_rows_come(receiver: ReceiverSettings) -> None:
-    """Then the patterns are to be looked at."""
+    """It points to the patterns."""
     write_index(receiver, row("a", NOW - MINUTE_US))
     write_journal(receiver, ("took an upload", NOW - 29 * MINUTE_US), ("took an upload", NOW))
     (problem,) = inspected(receiver, NOW).problems
@@ -291,7 +291,7 @@ def test_the_rows_of_a_busy_host_show_that_no_line_matches(receiver: ReceiverSet
 
 
 def test_an_inspection_says_that_upload_lines_are_not_understood(receiver: ReceiverSettings) -> None:
-    """Also right after the start of the receiver, when the journal does not reach back far enough for the rows."""
+    """Also right after the start of the receiver, when the journal does not reach back far enough."""
     other_format = re.compile("PUT /v1/episodes/(?P<host>[a-z]+)/e1 answered (?P<status>[0-9]+)$")
     receiver = replace(receiver, journal=replace(receiver.journal, response=other_format))
     write_index(receiver, row("a", NOW - MINUTE_US))
@@ -317,7 +317,7 @@ def test_an_inspection_says_that_upload_lines_are_not_understood(receiver: Recei
 def test_an_index_without_the_hosts_that_upload_is_another_ones(
     indexed: list[str], receiver: ReceiverSettings, *, has_problem: bool
 ) -> None:
-    """Or the pattern takes something else for the host. What was accepted this moment need not be in it yet."""
+    """Or the pattern takes the wrong text for the host. A response of this moment needs no row yet."""
     write_index(receiver, *(row(host, NOW - HOUR_US) for host in indexed))
     write_journal(receiver, (access("a"), NOW - MINUTE_US), (access("b", 412), NOW - MINUTE_US), (access("c"), NOW))
     problems = inspected(receiver, NOW).problems
@@ -332,7 +332,7 @@ def test_an_index_without_the_hosts_that_upload_is_another_ones(
 
 
 def test_an_inspection_on_another_machine_says_that_only_the_file_was_checked(receiver: ReceiverSettings) -> None:
-    """One source that is missing is a problem, and two are none; for the service both are."""
+    """One missing source is a problem, two are not; for the service both are."""
     neither = inspected(receiver, NOW)
     write_journal(receiver, (access("a"), NOW))
     one = inspected(receiver, NOW)
@@ -345,7 +345,7 @@ def test_an_inspection_on_another_machine_says_that_only_the_file_was_checked(re
 
 
 def test_entries_behind_one_that_is_dated_otherwise_are_read(receiver: ReceiverSettings) -> None:
-    """The clock was set: one entry is dated later than is asked for, and the next one is not."""
+    """The clock was set: one entry is later than wanted, the next one is not."""
     ats = [NOW - 3 * MINUTE_US, NOW + MINUTE_US, NOW - MINUTE_US]
     write_journal(receiver, *((access("a"), at) for at in ats), unit=UNIT)
     found: list[Any] = []
@@ -356,7 +356,7 @@ def test_entries_behind_one_that_is_dated_otherwise_are_read(receiver: ReceiverS
 
 
 def test_lines_that_may_be_missing_behind_broken_ones_are_a_gap_a_minute(receiver: ReceiverSettings) -> None:
-    """Each with how many there may be: a client can make as many of them as it likes."""
+    """Each states how many lines; a client can cause any number of them."""
     ats = [NOW - 10 * MINUTE_US + seconds * SECOND_US for seconds in (0, 1, 59, 60)]
     for number, at in enumerate(ats):
         stream = {"unit": UNIT, "_STREAM_ID": f"{number}"}

@@ -1,4 +1,4 @@
-"""An open file of lines, and the place in it: what each read gives."""
+"""An open file of lines and its read position: what each read returns."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ ROW = b'{"host_id": "a"}'
 def test_a_whole_row_that_has_stood_is_read_without_its_newline(
     path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
 ) -> None:
-    """Once: the newline that comes later ends no other line."""
+    """Once: the newline that comes later does not end another line."""
     append(path, b"x\n" + ROW)
     file = opened()
     blocks = [file.read_on("opened"), file.read_on()]
@@ -99,7 +99,7 @@ def test_a_whole_row_that_has_stood_is_read_without_its_newline(
 def test_the_row_behind_one_that_has_stood_may_be_written_into_allocated_space(
     path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
 ) -> None:
-    """What was allocated in advance is no part of the row."""
+    """Space allocated in advance is not part of the row."""
     path.write_bytes(ROW + b"\0" * 1_000)
     file = opened()
     file.read_on()
@@ -134,7 +134,7 @@ def test_what_is_no_whole_row_is_waited_for_however_long_it_stands(
 def test_an_end_that_moves_has_not_stood(
     before: bytes, missing: int, path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
 ) -> None:
-    """The time counts from the last change on. Where the end is in the file counts, not how far behind our place."""
+    """The time counts from the last change of the file's end, not from the read position."""
     append(path, before + ROW[:-missing])
     file = opened()
     file.read_on()
@@ -160,7 +160,7 @@ def test_an_end_that_moves_has_not_stood(
 def test_blocks_are_read_until_one_is_not_full(
     sizes: list[int], ends: list[bool], path: Path, opened: Callable[..., OpenFile]
 ) -> None:
-    """Only that one is the end."""
+    """Only a block that is not full is the end."""
     line = b"x" * 255 + b"\n"
     data = [(line * (size // 256 + 1))[-size:] for size in sizes]
     append(path, b"".join(data))
@@ -175,7 +175,7 @@ def test_blocks_are_read_until_one_is_not_full(
 def test_a_line_beyond_the_limit_is_skipped_and_counted_once(
     length: int, path: Path, opened: Callable[..., OpenFile], *, is_read: bool
 ) -> None:
-    """What follows it is read."""
+    """The lines after it are read."""
     append(path, b"a\n" + b"x" * length + b"\nb\n")
     file, blocks = opened(), list[Block]()
     while not blocks or not blocks[-1].is_end:
@@ -188,7 +188,7 @@ def test_a_line_beyond_the_limit_is_skipped_and_counted_once(
 
 
 def test_behind_a_hole_the_next_row_is_read(path: Path, opened: Callable[..., OpenFile]) -> None:
-    """A power cut leaves a run of NUL, that may be longer than anybody reads."""
+    """A power cut may leave a long run of NUL, longer than one read."""
     with path.open("r+b") as file:
         file.write(b"a\n")
         file.truncate(8 << 30)
@@ -205,7 +205,7 @@ def test_behind_a_hole_the_next_row_is_read(path: Path, opened: Callable[..., Op
 def test_rows_that_are_written_into_space_allocated_in_advance_are_read(
     size: int, byte: bytes | None, path: Path, opened: Callable[..., OpenFile]
 ) -> None:
-    """In pieces or whole, with a newline behind or before them; none is taken for a part of a line without end."""
+    """In pieces or whole, with the newline after or before them; none is taken for part of an endless line."""
     with path.open("r+b", buffering=0) as file:
         if byte is None:
             file.truncate(size)
@@ -237,7 +237,7 @@ def test_rows_that_are_written_into_space_allocated_in_advance_are_read(
 def test_damage_before_our_place_is_noticed(
     change: Callable[[Path], object], damage: str, path: Path, opened: Callable[..., OpenFile]
 ) -> None:
-    """At once, and as long as it is not entered anew."""
+    """At once, and until the file is entered again."""
     append(path, b"a\nb\n")
     file = opened()
     file.read_on()
@@ -250,7 +250,7 @@ def test_damage_before_our_place_is_noticed(
 
 
 def test_a_compressed_file_is_entered_when_it_is_begun(path: Path, opened: Callable[..., OpenFile]) -> None:
-    """What its lines begin with is known before that, and a program to unpack it is not kept."""
+    """Its first bytes are known before that, and no unpacker stays running."""
     path.write_bytes(gzip.compress(b"one\ntwo\n" + b"x" * 5000))
     file = opened(packing="gzip")
     head = file.content_head()
@@ -278,7 +278,7 @@ def test_a_compressed_file_is_entered_when_it_is_begun(path: Path, opened: Calla
 def test_what_a_rewritten_file_holds_of_the_old_one_is_given_again(
     content: bytes, again: bytes, new: bytes, path: Path, opened: Callable[..., OpenFile]
 ) -> None:
-    """Marked as such, for it must not be counted once more."""
+    """It is marked as such, so that it does not count twice."""
     old = b"one\ntwo\n" if again == b"one\ntwo\n" else b"one\n" + b"y" * 40 + b"\n"
     append(path, old)
     file = opened()
@@ -297,7 +297,7 @@ def test_what_a_rewritten_file_holds_of_the_old_one_is_given_again(
 def test_a_copy_is_entered_behind_a_place(
     content: bytes, first: bytes, path: Path, opened: Callable[..., OpenFile]
 ) -> None:
-    """Another file is entered as any."""
+    """Another file is entered as usual."""
     append(path, b"one\ntwo\n")
     file = opened()
     file.read_on()
@@ -310,7 +310,7 @@ def test_a_copy_is_entered_behind_a_place(
 def test_a_line_is_found_again_alone_if_it_is_long_enough(
     length: int, path: Path, opened: Callable[..., OpenFile], *, is_found: bool
 ) -> None:
-    """With its newline; a shorter one may stand in another file by chance."""
+    """With its newline; a shorter line may occur in another file by chance."""
     line = b"y" * (length - 1) + b"\n"
     append(path, b"one\n" + line)
     file = opened()
@@ -327,7 +327,7 @@ def test_a_line_is_found_again_alone_if_it_is_long_enough(
 def test_near_the_begin_nothing_shows_that_a_file_began_anew(
     header: int, path: Path, opened: Callable[..., OpenFile]
 ) -> None:
-    """So it is asked until more has been read than the header that all files may have; and not without a change."""
+    """Until more was read than a header that all files may have, any change is a reason to check."""
     append(path, b"\n" * header + b"piece")
     file = opened()
     file.read_on()

@@ -1,4 +1,4 @@
-"""Which alerts a journal holds: of those that this user, or root, has sent to it."""
+"""Which alerts a journal holds: of those that this user or root sent."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def read(since: int = NOW) -> OwnEntries:
 
 
 def test_alerts_of_this_user_and_of_root_are_known(holds: Callable[..., None]) -> None:
-    """With the MESSAGE_IDs of alerts; entries of strangers prove nothing, whatever they say."""
+    """By the MESSAGE_IDs of alerts; entries of other users prove nothing."""
     holds(
         entry(NOW - 2, "a"),
         entry(NOW - 1, "b", uid="0", message_id="other id"),
@@ -112,7 +112,7 @@ def test_alerts_of_this_user_and_of_root_are_known(holds: Callable[..., None]) -
 
 
 def test_it_is_looked_for_as_far_back_as_the_clock_may_have_been_set(holds: Callable[..., None]) -> None:
-    """By an hour; and never from before the epoch."""
+    """By one hour, but never before the epoch."""
     holds(entry(NOW - HOUR_US - 1, "early"), entry(NOW - HOUR_US, "a"), mark=marked())
 
     assert {key for key, _ in read().keys} == {"a"}
@@ -132,21 +132,21 @@ def test_it_is_looked_for_as_far_back_as_the_clock_may_have_been_set(holds: Call
 def test_what_cannot_be_told_is_not_sent_again(
     key: str, at: int, holds: Callable[..., None], *, is_known: bool
 ) -> None:
-    """An alert in doubt would be given twice."""
+    """An alert in doubt would be sent twice."""
     holds(entry(NOW - 10, "a", uid="4000000001"), entry(NOW, "a"), mark=marked())
 
     assert read().knows(key, at) == is_known
 
 
 def test_a_journal_without_entries_of_the_fields_has_no_key(holds: Callable[..., None]) -> None:
-    """Such an entry is of another release, or damaged."""
+    """Such an entry is from another release, or damaged."""
     holds({"at": NOW, "_UID": MINE, "MESSAGE_ID": "id"}, mark=marked())
 
     assert read().keys == {("", "")}
 
 
 def test_the_namespace_that_has_the_mark_is_read(holds: Callable[..., None]) -> None:
-    """A service with LogNamespace= sends to one of its own."""
+    """A service with LogNamespace= logs to a namespace of its own."""
     holds(entry(NOW - 1, "default"), entry(NOW - 1, "own", _NAMESPACE="lab"), mark=marked(_NAMESPACE="lab"))
 
     assert {key for key, _ in read().keys} == {"own"}
@@ -156,7 +156,7 @@ def test_the_namespace_that_has_the_mark_is_read(holds: Callable[..., None]) -> 
 def test_a_journal_that_does_not_show_the_mark_is_refused(
     mark: dict[str, Any] | None, holds: Callable[..., None]
 ) -> None:
-    """What was sent before it may be missing as well."""
+    """Earlier entries may be missing as well."""
     holds(entry(NOW - 1, "a"), mark=mark)
 
     with pytest.raises(SourceRefused, match="does not show an entry that was sent 0 s ago"):
@@ -179,7 +179,7 @@ def test_the_mark_is_waited_for(holds: Callable[..., None], monkeypatch: pytest.
 
 
 def test_a_journal_that_cannot_be_read_is_failing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what the system says."""
+    """With the error of the system."""
 
     def refuse(**_: object) -> None:
         raise OSError(5, "Input/output error")

@@ -31,7 +31,7 @@ def settings(site: Site) -> JournalSettings:
 
 
 def test_the_latest_refusals_are_shown_oldest_first(site: Site, settings: JournalSettings) -> None:
-    """Three a host; neither acceptances nor others' lines, nor what came after the instant."""
+    """Three for each host; no acceptances, no lines of others, and nothing after the instant."""
     now = now_us()
     for age, status in ((9, 412), (8, 400), (7, 201), (6, 503), (5, 412)):
         site.answer("a", status, at_us=now - age * MINUTE)
@@ -48,7 +48,7 @@ def test_the_latest_refusals_are_shown_oldest_first(site: Site, settings: Journa
 
 
 def test_what_is_older_is_not_shown(site: Site, settings: JournalSettings) -> None:
-    """The boundary belongs to it."""
+    """The boundary is included."""
     now = now_us()
     site.answer("a", 412, at_us=now - 30 * MINUTE - 1)
     site.answer("a", 400, at_us=now - 30 * MINUTE)
@@ -60,7 +60,7 @@ def test_what_is_older_is_not_shown(site: Site, settings: JournalSettings) -> No
 
 
 def test_a_line_is_escaped_and_cut(site: Site, settings: JournalSettings) -> None:
-    """What a stranger wrote must not reach a terminal."""
+    """A stranger's text must not control a terminal."""
     site.journal.append(b'\x1b[31m\xff - "PUT /v1/episodes/a/' + b"e" * 300 + b' HTTP/1.1" 412')
     site.sync_journal()
 
@@ -71,7 +71,7 @@ def test_a_line_is_escaped_and_cut(site: Site, settings: JournalSettings) -> Non
 
 
 def test_a_journal_that_is_not_there_shows_nothing(settings: JournalSettings, tmp_path: Path) -> None:
-    """The alert is given all the same."""
+    """The alert is sent all the same."""
     assert sample_lines(replace(settings, directory=tmp_path / "none"), ["a"], 0, now_us()) == {}
 
 
@@ -79,7 +79,7 @@ def test_a_journal_that_is_not_there_shows_nothing(settings: JournalSettings, tm
     "host", ["a.b", "x'y", "-n", "$(id)", "a b", "büro", "aa:bb:cc", "a/b", "𝄞", "`id`\n", "x" * 200, "ü" * 60]
 )
 def test_the_command_shows_the_lines_of_the_host(host: str, site: Site, settings: JournalSettings) -> None:
-    """Run by a shell it shows them, whatever the host is called and however it is written, and nobody else's."""
+    """In a shell it shows exactly these lines, whatever the host is called and however its name is written."""
     ways = [host] if host.isprintable() else []
     ways += [quote(host), quote(host, safe="").lower(), json.dumps(host)[1:-1]]
     for one in (*ways, "aXb", "other", "b%C3%A4ro"):
@@ -96,7 +96,7 @@ def test_the_command_shows_the_lines_of_the_host(host: str, site: Site, settings
 
 
 def test_the_command_names_another_journal(settings: JournalSettings) -> None:
-    """A namespace, or a directory with a space in it; without a host it shows all of the unit's lines."""
+    """A namespace, or a directory with a space in its name; without a host it shows all lines of the unit."""
     directory = journal_command(replace(settings, directory=Path("/a b")), "", 5_999_999)
     namespace = journal_command(replace(settings, directory=None, namespace="lab"), "pi-1", 0)
 

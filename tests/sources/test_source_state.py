@@ -79,12 +79,12 @@ FOLLOWING: dict[str, Any] = {"phase": Phase.FOLLOWING, "seen_until": NOW - 2 * S
     ],
 )
 def test_a_source_is_summed_up_in_a_few_words(state: dict[str, Any], words: str) -> None:
-    """What is as it should be is left out."""
+    """Only what is not as usual is mentioned."""
     assert SourceState("index", **state).summary(NOW) == words
 
 
 def test_of_the_gaps_those_of_the_window_are_named_together() -> None:
-    """One that ends exactly where the window begins is in it."""
+    """A gap that ends exactly at the begin of the window is included."""
     gaps = [
         Gap(NOW - 60 * MINUTE_US, NOW - 30 * MINUTE_US - 1, REMOVED),
         Gap(NOW - 40 * MINUTE_US, NOW - 30 * MINUTE_US, REMOVED),
@@ -134,14 +134,14 @@ def test_the_three_most_frequent_reasons_of_rejections_are_named() -> None:
     ],
 )
 def test_to_have_read_is_not_to_see(state: dict[str, Any], *, is_seen: bool, is_seeing: bool) -> None:
-    """A source sees if it can be read, is the receiver's, and is understood; however far behind it is."""
+    """A source sees if it can be read, is the receiver's, and is understood, however far behind it is."""
     one = SourceState("journal", **state)
 
     assert (one.is_seen(NOW), one.is_seeing) == (is_seen, is_seeing)
 
 
 def test_an_evaluation_learns_all_that_is_known_of_a_source() -> None:
-    """Each figure as it is; since when nothing came is the last entry, or where reading began."""
+    """Each figure as it is; the quiet time begins at the last entry, or where reading began."""
     gap, share = Gap(1, 2, REMOVED), Share(3, 2, 1, 9)
     state = SourceState(
         "journal@a",
@@ -175,7 +175,7 @@ def test_an_evaluation_learns_all_that_is_known_of_a_source() -> None:
 def test_what_was_not_read_to_the_present_is_unseen_at_an_evaluation(
     seen_until: int | None, unseen_since: int | None, reason: str
 ) -> None:
-    """Between two evaluations that is no flaw."""
+    """Between evaluations that is normal."""
     state = SourceState("index", seen_until=seen_until)
 
     assert (state.coverage(NOW).unseen_since, state.coverage(NOW).reason) == (unseen_since, reason)
@@ -183,7 +183,7 @@ def test_what_was_not_read_to_the_present_is_unseen_at_an_evaluation(
 
 
 def test_a_gap_that_is_known_is_not_recorded_again() -> None:
-    """Nor is it any older than what matters."""
+    """Nor is one that is too old to matter."""
     state = SourceState("journal")
     state.lack(Gap(10, 20, REMOVED), since=0)
     state.lack(Gap(12, 18, REMOVED), since=0)
@@ -194,7 +194,7 @@ def test_a_gap_that_is_known_is_not_recorded_again() -> None:
 
 
 def test_of_many_gaps_the_oldest_are_put_together() -> None:
-    """There are a hundred at most."""
+    """At most a hundred are kept."""
     state = SourceState("journal")
     for number in range(102):
         state.lack(Gap(10 * number, 10 * number + 1, SUPPRESSED, 1), since=0)
@@ -205,7 +205,7 @@ def test_of_many_gaps_the_oldest_are_put_together() -> None:
 
 
 def test_a_row_is_no_later_than_its_file_was_written(tmp_path: Path) -> None:
-    """Neither alone tells what the clock was."""
+    """Neither the row nor the file alone shows what the clock was."""
     file = tmp_path / "index.jsonl"
     file.touch()
     os.utime(file, ns=(NOW * 1000, NOW * 1000 + 999))

@@ -1,4 +1,4 @@
-"""Who logs in a journal, named as a configuration names them."""
+"""Which origins log in a journal, named as in a configuration."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def found(settings: JournalSettings, limit: int = 10, since: int = 0) -> list[Or
 
 
 def test_each_unit_has_its_latest_lines_the_latest_first(settings: JournalSettings) -> None:
-    """A message of several lines is as many lines; who wrote them is known."""
+    """A message of several lines counts as several; the processes that wrote them are known."""
     write(
         settings,
         ("first", {"unit": "b.service", "_PID": "7"}),
@@ -60,14 +60,14 @@ def test_each_unit_has_its_latest_lines_the_latest_first(settings: JournalSettin
     "unit", ["init.scope", "fleet-health.service", "session-3.scope", "user@1000.service", "docker.service"]
 )
 def test_what_only_manages_others_is_left_out(unit: str, settings: JournalSettings) -> None:
-    """And we ourselves."""
+    """So is fleet-health itself."""
     write(settings, ("line", {"unit": unit}))
 
     assert found(settings) == []
 
 
 def test_a_unit_of_a_user_is_named_with_the_user(settings: JournalSettings) -> None:
-    """Each user's by itself; not the scopes of what they start by hand."""
+    """One for each user, without the scopes of interactive programs."""
     users = {"unit": "user@1000.service", "_SYSTEMD_USER_UNIT": "receiver.service"}
     write(
         settings,

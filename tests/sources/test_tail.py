@@ -1,4 +1,4 @@
-"""Following a file of lines, through everything that can happen to it."""
+"""Following a file of lines through everything that can happen to it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def tail(path: Path) -> Iterator[Tail]:
 
 
 def test_what_is_appended_is_read(path: Path, tail: Tail) -> None:
-    """Each line is given once, in order."""
+    """Each line once, in order."""
     append(path, b"one\ntwo\n")
     first = read(tail)
     append(path, b"three\n")
@@ -83,7 +83,7 @@ def test_what_is_appended_is_read(path: Path, tail: Tail) -> None:
 
 
 def test_a_line_in_pieces_is_held_back_until_it_is_whole(path: Path, tail: Tail) -> None:
-    """Half a line is no line."""
+    """Half a line is not a line."""
     lines = []
     for piece in (b"on", b"e", b"\ntw", b"o\n"):
         append(path, piece)
@@ -93,7 +93,7 @@ def test_a_line_in_pieces_is_held_back_until_it_is_whole(path: Path, tail: Tail)
 
 
 def test_a_last_line_without_newline_can_be_asked_for(path: Path, tail: Tail) -> None:
-    """`rest` gives what stands behind the last newline, and takes nothing."""
+    """`rest` returns what follows the last newline, and consumes nothing."""
     append(path, b"one\ntwo")
     read(tail)
 
@@ -104,12 +104,12 @@ def test_a_last_line_without_newline_can_be_asked_for(path: Path, tail: Tail) ->
 
 
 def test_a_file_that_was_never_opened_has_no_rest(tail: Tail) -> None:
-    """Nothing stands behind nothing."""
+    """`rest` returns nothing before the first read."""
     assert tail.rest() == b""
 
 
 def test_a_renamed_file_is_drained_before_the_new_one(path: Path, tail: Tail) -> None:
-    """Rows that a writer puts into the old file after the rename come first; nothing is lost, nothing comes twice."""
+    """Rows written to the old file after the rename come first; nothing is lost or repeated."""
     append(path, b"one\n")
     read(tail)
     with path.open("ab", buffering=0) as writer:
@@ -124,7 +124,7 @@ def test_a_renamed_file_is_drained_before_the_new_one(path: Path, tail: Tail) ->
 
 
 def test_a_renamed_file_that_is_listed_as_rotated_is_read_once(path: Path) -> None:
-    """It is the file that was at the path: under its new name it is no other one."""
+    """It is the file that was at the path, under a new name."""
     rotated = path.with_suffix(".1")
     tail = Tail(path, rotated=lambda: [rotated] if rotated.exists() else [])
     append(path, b"one\n")
@@ -141,7 +141,7 @@ def test_a_renamed_file_that_is_listed_as_rotated_is_read_once(path: Path) -> No
 
 
 def test_a_renamed_file_is_followed_until_there_is_a_new_one(path: Path, tail: Tail) -> None:
-    """A writer that has not noticed the rename is still heard."""
+    """A writer that has not noticed the rename is still followed."""
     append(path, b"one\n")
     read(tail)
     renamed = path.rename(path.with_suffix(".1"))
@@ -154,7 +154,7 @@ def test_a_renamed_file_is_followed_until_there_is_a_new_one(path: Path, tail: T
 
 
 def test_a_writer_that_goes_on_in_a_replaced_file_is_heard(path: Path, tail: Tail) -> None:
-    """It may notice the rename late: for a while both files are read."""
+    """It may notice the rename late, so for a while both files are read."""
     append(path, b"one\n")
     read(tail)
     old = path.rename(path.with_suffix(".1"))
@@ -170,7 +170,7 @@ def test_a_writer_that_goes_on_in_a_replaced_file_is_heard(path: Path, tail: Tai
 def test_half_a_line_at_the_end_of_a_replaced_file_is_a_line(
     path: Path, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When nobody is waited for any more it can get no newline, so it is given as it is."""
+    """After the waiting time it will get no newline, so it is returned as it is."""
     monkeypatch.setattr("fleet_health.sources.index.tail._LEFT_TIME", 0.0)
     append(path, b"one\nhalf")
     read(tail)
@@ -181,7 +181,7 @@ def test_half_a_line_at_the_end_of_a_replaced_file_is_a_line(
 
 
 def test_a_truncated_file_is_read_from_its_start_each_time(path: Path, tail: Tail) -> None:
-    """Truncation in place is no end, however often it happens."""
+    """However often it is truncated in place."""
     append(path, b"first\nhalf a line")
     read(tail)
     got = []
@@ -196,7 +196,7 @@ def test_a_truncated_file_is_read_from_its_start_each_time(path: Path, tail: Tai
 
 
 def test_truncation_to_nothing_is_said(path: Path, tail: Tail) -> None:
-    """The log is told what happened."""
+    """It is logged."""
     append(path, b"first\n")
     read(tail)
     os.truncate(path, 0)
@@ -206,7 +206,7 @@ def test_truncation_to_nothing_is_said(path: Path, tail: Tail) -> None:
 
 @pytest.mark.parametrize("new", [b"other\n", b"other\nand some more\n", b"x" * 300_000 + b"\ny\n"], ids=len)
 def test_a_file_truncated_and_regrown_past_our_place_is_noticed(new: bytes, path: Path, tail: Tail) -> None:
-    """The size alone does not show it; the bytes before our place do."""
+    """The size alone does not show it; the bytes before the read position do."""
     append(path, b"first\n")
     read(tail)
     with path.open("wb") as writer:
@@ -219,7 +219,7 @@ def test_a_file_truncated_and_regrown_past_our_place_is_noticed(new: bytes, path
 
 
 def test_a_deleted_file_is_drained_then_waited_for(path: Path, tail: Tail) -> None:
-    """What was written before the deletion is read; the file that returns is read from its start."""
+    """Rows from before the deletion are read; the file that returns is read from its start."""
     append(path, b"one\n")
     read(tail)
     append(path, b"two\n")
@@ -234,7 +234,7 @@ def test_a_deleted_file_is_drained_then_waited_for(path: Path, tail: Tail) -> No
 
 
 def test_a_directory_that_goes_and_returns_is_no_hazard(tmp_path: Path) -> None:
-    """The path is all that counts."""
+    """Only the path counts."""
     directory = tmp_path / "a"
     directory.mkdir()
     tail = Tail(directory / "log")
@@ -251,7 +251,7 @@ def test_a_directory_that_goes_and_returns_is_no_hazard(tmp_path: Path) -> None:
 
 
 def test_a_symlink_that_is_swapped_is_followed(tmp_path: Path, path: Path, tail: Tail) -> None:
-    """What the link pointed to is drained first."""
+    """The old target is drained first."""
     old, new = tmp_path / "old", tmp_path / "new"
     append(old, b"one\n")
     append(new, b"three\n")
@@ -269,7 +269,7 @@ def test_a_symlink_that_is_swapped_is_followed(tmp_path: Path, path: Path, tail:
 def test_a_file_gone_unreadable_is_not_the_end(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Permission denied after a rotation says what would mend it, and the file is read when it may be."""
+    """The error after a rotation names the remedy, and the file is read once that is applied."""
     path = public_directory / "log"
     tail = Tail(path)
     append(path, b"one\n")
@@ -295,7 +295,7 @@ def test_a_file_gone_unreadable_is_not_the_end(
 def test_a_directory_that_may_not_be_entered_is_said(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """The directory's mode hides the file as well as its own does."""
+    """The mode of the directory denies access as well as that of the file."""
     path = public_directory / "closed" / "log"
     path.parent.mkdir()
     append(path, b"one\n")
@@ -332,7 +332,7 @@ def make_loop(path: Path) -> None:
     ],
 )
 def test_what_is_no_file_of_lines_is_refused(make: Callable[[Path], None], found: str, path: Path, tail: Tail) -> None:
-    """It is said what stands there, and the real file is read as soon as it has come."""
+    """The error names what is there, and the real file is read as soon as it appears."""
     make(path)
     before = open_descriptors()
     for _ in range(2):
@@ -346,7 +346,7 @@ def test_what_is_no_file_of_lines_is_refused(make: Callable[[Path], None], found
 
 
 def test_a_line_of_the_limit_is_read(path: Path, tail: Tail) -> None:
-    """Newline included, a line may be just as long as the limit."""
+    """The limit includes the newline."""
     line = b"x" * (LINE_LIMIT - 1)
     append(path, line + b"\nnext\n")
     got = read(tail)
@@ -366,7 +366,7 @@ def test_a_longer_line_is_skipped_and_counted(length: int, path: Path, tail: Tai
 
 
 def test_an_overlong_line_that_grows_slowly_is_counted_once(path: Path, tail: Tail) -> None:
-    """Wherever the pieces are cut, it is one line."""
+    """However it is cut into pieces."""
     overlong, lines = 0, []
     for piece in (b"x" * LINE_LIMIT, b"x", b"x" * LINE_LIMIT, b"x\n", b"after\n"):
         append(path, piece)
@@ -397,7 +397,7 @@ def test_a_byte_order_mark_is_taken_off_the_start_alone(path: Path, tail: Tail) 
 
 
 def test_lines_are_split_at_newlines_alone(path: Path, tail: Tail) -> None:
-    """CR, NUL, U+2028, form feeds and bytes that are no UTF-8 are part of a line."""
+    """CR, NUL, U+2028, form feeds and bytes that are not UTF-8 are part of a line."""
     line = b"a\rb\0c\xe2\x80\xa8d\x0ce\xff\r"
     append(path, line + b"\n\n")
 
@@ -405,7 +405,7 @@ def test_lines_are_split_at_newlines_alone(path: Path, tail: Tail) -> None:
 
 
 def test_each_file_is_entered_where_the_entry_says(path: Path) -> None:
-    """The entry is asked for the first file, for one that replaces it, and after a truncation."""
+    """The entry is computed for the first file, for its replacement, and after a truncation."""
     sizes = []
 
     def behind_first_line(read_at: ReadAt, size: int) -> int:
@@ -434,7 +434,7 @@ def test_each_file_is_entered_where_the_entry_says(path: Path) -> None:
     reads=st.lists(st.booleans(), min_size=1),
 )
 def test_chunks_never_change_the_lines(lines: list[bytes], cuts: list[int], reads: list[bool]) -> None:
-    """In whatever pieces a writer appends, and whenever we look, the lines read are those written."""
+    """However a writer appends, and whenever the file is read, the lines are those written."""
     data = b"".join(line + b"\n" for line in lines)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "log"
@@ -526,7 +526,7 @@ TestTailModel.settings = tried(60, stateful_step_count=25)
 
 
 def test_a_rotated_file_with_nothing_at_the_path_is_read_and_followed(tmp_path: Path) -> None:
-    """Its writer may still hold it. When there is a new file at the path, each line has been read once."""
+    """Its writer may still hold it. Once there is a new file at the path, each line has been read once."""
     path, rotated = tmp_path / "log", tmp_path / "log.1"
     append(rotated, b"one\n")
     tail = Tail(path, rotated=lambda: [rotated])
@@ -542,7 +542,7 @@ def test_a_rotated_file_with_nothing_at_the_path_is_read_and_followed(tmp_path: 
 
 
 def test_what_is_rotated_away_between_opening_and_listing_is_read_once(path: Path) -> None:
-    """The file at the path is opened before the rotated ones are listed, so that no moment is left out."""
+    """The file at the path is opened before the rotated ones are listed, so nothing is left out."""
     append(path, b"one\n")
     rotated = path.with_suffix(".1")
 
@@ -561,7 +561,7 @@ def test_what_is_rotated_away_between_opening_and_listing_is_read_once(path: Pat
 def test_a_rotated_file_is_let_go_of_when_its_writer_has_had_time(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not read again either, however often the file at the path is replaced."""
+    """It is not read again, however often the file at the path is replaced."""
     monkeypatch.setattr("fleet_health.sources.index.tail._LEFT_TIME", 0.0)
     append(tmp_path / "log.1", b"old\n")
     append(path, b"one\n")
