@@ -18,7 +18,9 @@ EXIT_NOT_ALLOWED = 5
 """The exit status if this user may not ask the service, whether or not it is running."""
 
 
-def with_allowed_service(options: argparse.Namespace, work: Callable[[Path], int]) -> int:
+def with_allowed_service(
+    options: argparse.Namespace, work: Callable[[Path], int], *, is_about_file: bool = False
+) -> int:
     """Call `work` with the path of the control socket, as `with_service` does, and return the exit status."""
 
     def careful(path: Path) -> int:
@@ -30,7 +32,7 @@ def with_allowed_service(options: argparse.Namespace, work: Callable[[Path], int
             print(forbidden(path), file=sys.stderr)  # noqa: T201
             return EXIT_NOT_ALLOWED
 
-    return with_service(options, careful)
+    return with_service(options, careful, is_about_file=is_about_file)
 
 
 def is_forbidden(error: NoAnswerError) -> bool:

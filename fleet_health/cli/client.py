@@ -224,20 +224,20 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) else None
 
 
-def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> int:
+def with_service(options: argparse.Namespace, work: Callable[[Path], int], *, is_about_file: bool = False) -> int:
     """Call `work` with the path of the control socket that the options select, and return the exit status.
 
     An invalid configuration, an error response and a service that does not respond are reported on stderr.
     If the installed configuration is unreadable, the service goes on with the one before: it is looked for where it
-    listens by default.
+    listens by default, unless the work is about that file.
     """
     file = config_path(options)
     try:
         path = load_location(file, "control.path")
     except UnreadableConfigError as error:
-        if file != DEFAULT_PATH:
-            return refuse(error)
-        refuse(error)
+        status = refuse(error)
+        if is_about_file or file != DEFAULT_PATH:
+            return status
         path = Path(LOCATIONS["control.path"].default)
     except ConfigError as error:
         return refuse(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -186,10 +187,34 @@ def test_a_service_is_found_though_its_configuration_is_no_toml(
         status = main(["status"])
         shown = capsys.readouterr()
         reloaded = main(["reload"])
+        refused = capsys.readouterr().err
 
     assert (elsewhere, status, reloaded) == (2, 0, 2)
     assert shown.out.startswith("1 host: 1 well\n")
+    assert refused.count("expected TOML") == 1
     assert "line 1, column 9: expected TOML" in shown.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees what another user may read")
+def test_a_destination_that_cannot_be_used_is_said(
+    site: Site, start_service: StartService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the command, as root, of the installed configuration: the service may not look at secrets."""
+    site.configure()
+    site.upload("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure('[[destinations]]\nname = "a"\ntype = "exec"\ncommand = ["/none"]')
+        arguments = ["reload", "--dry-run", f"--config={site.config}"]
+        elsewhere = main(arguments)
+        monkeypatch.setattr("fleet_health.cli.commands.reload.DEFAULT_PATH", site.config)
+        capsys.readouterr()
+        installed = main(arguments)
+
+    assert (elsewhere, installed) == (0, 3)
+    assert "problem: destinations[1].command: /none: there is no such program\n" in capsys.readouterr().out
 
 
 def test_what_cannot_be_written_is_said_before_and_after(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from functools import partial
@@ -12,9 +13,10 @@ from fleet_health.alerting.lifecycle import State
 from fleet_health.cli.asking import with_allowed_service
 from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import EXIT_BLIND, EXIT_CONFIG, Subparsers, add_config_option
+from fleet_health.cli.options import EXIT_BLIND, EXIT_CONFIG, Subparsers, add_config_option, config_path
 from fleet_health.config.document import LISTS
-from fleet_health.errors import printable
+from fleet_health.config.locations import DEFAULT_PATH
+from fleet_health.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -50,11 +52,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the changes, reload, and return the exit status."""
-    return with_allowed_service(options, partial(_reload, options=options))
+    return with_allowed_service(options, partial(_reload, options=options), is_about_file=True)
 
 
 def _reload(path: Path, options: argparse.Namespace) -> int:
     document = ask(path, target("reload", query={"dry_run": ["true"]}), "POST")
+    if any(change["key"] == "destinations" for change in document["changes"]):
+        document["source_problems"] += _problems_of_destinations(options)
     for problem in document["problems"]:
         print(printable(problem), file=sys.stderr)  # noqa: T201
     if not document["problems"] and not options.json:
@@ -67,6 +71,19 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
     if document["problems"] or outcome == _REFUSED:
         return EXIT_CONFIG
     return EXIT_BLIND if document["source_problems"] else 0
+
+
+def _problems_of_destinations(options: argparse.Namespace) -> list[str]:
+    """Return what `notify` cannot use, as root sees it of the installed configuration: the service may not look."""
+    if os.geteuid() != 0 or config_path(options) != DEFAULT_PATH:
+        return []
+    from fleet_health.cli.setup.notify_view import notify_obstacles  # noqa: PLC0415 - only for this
+    from fleet_health.config.loading import load  # noqa: PLC0415 - likewise
+
+    try:
+        return list(notify_obstacles(load(DEFAULT_PATH)))
+    except ConfigError:  # it has changed since the service read it
+        return []
 
 
 def _applied(path: Path) -> str:
