@@ -1,4 +1,4 @@
-"""Telling that a process is dying, by what the kernel says of it."""
+"""Whether a process is dying, from what the kernel shows about it."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ ALIVE = {"State": "S (sleeping)", "SigPnd": "0000000000000000", "ShdPnd": "00000
     ],
 )
 def test_who_is_dying(said: dict[str, str], *, expected: bool) -> None:
-    """Only who will not come back."""
+    """Only a process that will not come back."""
     assert is_dying_by(ALIVE | said) is expected
 
 
 def test_what_an_old_kernel_does_not_say() -> None:
-    """A kernel that does not know a line says nothing of dying by it."""
+    """A line that an old kernel lacks is not a sign of dying."""
     assert not is_dying_by({"State": "S (sleeping)"})
 
 
 def test_who_lives_who_has_ended_and_who_is_gone() -> None:
-    """A process that its parent has not asked for is dying; one that nobody can see is not."""
+    """A zombie is dying; a process that is gone is not."""
     with subprocess.Popen(["true"]) as child:
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
 

@@ -1,4 +1,4 @@
-"""A command in a child that its parent watches: what it prints and how it ends is passed on, and a hang is noticed."""
+"""A command in a child process that its parent watches: output and exit status are passed on, and a hang is noticed."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_all_that_is_printed_is_passed_on() -> None:
     ids=["at once", "after another path", "in a process of its own"],
 )
 def test_a_path_that_does_not_respond_is_named(work: str) -> None:
-    """The command ends with a status of its own."""
+    """The command has an exit status of its own for that."""
     done = run(work, limit_s=0.5)
 
     assert (done.returncode, done.stdout) == (2, "")
@@ -106,7 +106,7 @@ def waiting() -> Iterator[subprocess.Popen[str]]:
 
 
 def test_who_ends_it_ends_the_work(waiting: subprocess.Popen[str]) -> None:
-    """The work is ended first, so that its output has an end as well."""
+    """The child is ended first, so that its output is complete."""
     waiting.terminate()
     assert waiting.stdout is not None
 

@@ -1,4 +1,4 @@
-"""Calls that touch a path: each waited for up to a limit, and one at a time."""
+"""Calls that touch a path: each has a time limit, and one at a time runs for each path."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_a_call_returns_what_its_function_returns() -> None:
 
 
 async def test_a_call_raises_what_its_function_raises() -> None:
-    """And the next one is not the worse for it."""
+    """The next call works as usual."""
     with pytest.raises(ValueError, match="invalid literal"):
         await call_at(OTHER, int, "twelve")
 
@@ -61,7 +61,7 @@ async def test_a_call_raises_what_its_function_raises() -> None:
 
 
 async def test_a_call_that_does_not_return_is_given_up(disk: Disk) -> None:
-    """To whoever reads it is a source that is away, to whoever writes a sink; and the message names the path."""
+    """As an unavailable source or sink; the message names the path."""
     with pytest.raises(PathHangs, match=rf"^{disk.path}: no response for 0\.05 s; check whether ") as raised:
         await call_at(disk.path, disk.read)
 
@@ -70,7 +70,7 @@ async def test_a_call_that_does_not_return_is_given_up(disk: Disk) -> None:
 
 
 async def test_while_a_call_hangs_no_other_is_begun_for_its_path(disk: Disk) -> None:
-    """Whoever asks again is refused at once, without another thread; other paths are free."""
+    """Another call is refused at once, without a thread; other paths are free."""
     for _ in range(3):
         with pytest.raises(PathHangs):
             await call_at(disk.path, disk.read)
@@ -86,7 +86,7 @@ async def test_while_a_call_hangs_no_other_is_begun_for_its_path(disk: Disk) -> 
 
 
 async def test_when_a_call_has_returned_the_next_one_is_begun(disk: Disk) -> None:
-    """It gets its own result, not that of the call that was given up."""
+    """It gets its own result, not that of the abandoned call."""
     with pytest.raises(PathHangs):
         await call_at(disk.path, disk.read, "late")
     disk.is_back.set()
@@ -103,7 +103,7 @@ async def test_when_a_call_has_returned_the_next_one_is_begun(disk: Disk) -> Non
 
 
 async def test_calls_for_one_path_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two that are asked for at once are called one after the other."""
+    """Two calls at the same time run one after the other."""
     monkeypatch.setattr(hanging_calls, "LIMIT_S", 60.0)
     at_work, most = 0, 0
 
@@ -120,7 +120,7 @@ async def test_calls_for_one_path_wait_for_each_other(monkeypatch: pytest.Monkey
 
 
 async def test_whoever_asks_may_be_cancelled_and_the_call_goes_on(disk: Disk) -> None:
-    """Nothing waits for a call that hangs when its caller is stopped."""
+    """A stopped task does not wait for a call that hangs."""
     hanging_calls.LIMIT_S = 60.0
     asking = asyncio.create_task(call_at(disk.path, disk.read))
     await asyncio.to_thread(disk.is_called.wait)
@@ -132,7 +132,7 @@ async def test_whoever_asks_may_be_cancelled_and_the_call_goes_on(disk: Disk) ->
 
 
 async def test_nobody_waits_for_its_thread_at_exit(disk: Disk) -> None:
-    """The threads of the event loop's own executor are joined when a process ends; this one is not."""
+    """The threads of the loop's executor are joined at exit; this one is not."""
     before = set(threading.enumerate())
     with pytest.raises(PathHangs):
         await call_at(disk.path, disk.read)
@@ -142,7 +142,7 @@ async def test_nobody_waits_for_its_thread_at_exit(disk: Disk) -> None:
 
 
 def test_a_thread_is_used_again_when_its_call_has_returned() -> None:
-    """Meanwhile the next call has another one: a call that hangs stops no other."""
+    """Until then the next call has another one, so a hanging call stops no other."""
     threads, is_back = DaemonThreads(), threading.Event()
     hanging = threads.submit(is_back.wait)
     used = {threads.submit(threading.current_thread).result(PATIENCE_S) for _ in range(10)}
@@ -156,7 +156,7 @@ def test_a_thread_is_used_again_when_its_call_has_returned() -> None:
 
 
 def test_a_thread_that_is_not_needed_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the next call has another one."""
+    """The next call starts another one."""
     monkeypatch.setattr(hanging_calls, "IDLE_S", 0.001)
     threads = DaemonThreads()
     ended = threads.submit(threading.current_thread).result(PATIENCE_S)

@@ -20,7 +20,7 @@ def output(directory: Path, file: str | None = None, *, is_created: bool = False
 
 
 def test_each_place_is_listed(tmp_path: Path) -> None:
-    """What is off is left out."""
+    """Except those that are off."""
     (path := tmp_path / "config.toml").write_text(
         'alerts.path = "/a/alerts"\nstate.directory = "/b"\nmetrics.textfile = "/c/x.prom"\npage.directory = "/d"'
     )
@@ -33,7 +33,7 @@ def test_each_place_is_listed(tmp_path: Path) -> None:
 
 
 def test_what_is_in_the_way_is_named(tmp_path: Path) -> None:
-    """A directory that is missing, is none, or is on a file system that is read-only; a file that is none."""
+    """A directory that is missing, is none, or is on a read-only file system; a path that is not a file."""
     (tmp_path / "file").write_text("")
     (tmp_path / "directory").mkdir()
 
@@ -52,7 +52,7 @@ def test_a_directory_that_the_service_creates_may_be_missing(tmp_path: Path) -> 
 
 
 def test_a_file_system_that_is_read_only_points_to_the_drop_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For the unit makes all but its own directories so."""
+    """The unit makes everything except its own directories read-only."""
 
     class Mounted:
         f_flag = os.ST_RDONLY
@@ -65,7 +65,7 @@ def test_a_file_system_that_is_read_only_points_to_the_drop_in(monkeypatch: pyte
 
 
 def test_a_place_of_another_user_is_forbidden(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The directory, or a file that is there."""
+    """The directory, or an existing file."""
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path / "file")
     of_file = unwritable(output(tmp_path, "file"))

@@ -1,4 +1,4 @@
-"""Which names a file may have after a rotation, and which files are gone through."""
+"""Which names a file may have after a rotation, and which files are read."""
 
 from __future__ import annotations
 
@@ -56,25 +56,25 @@ OTHERS = [
 
 @pytest.mark.parametrize("name", ROTATED)
 def test_a_name_that_rotation_gives(name: str) -> None:
-    """A number, a date or `old`, behind the name or before its suffix, with one more suffix, compressed or not."""
+    """A number, a date or `old`, after the name or before its suffix, perhaps with a suffix of a compressor."""
     assert is_rotated_name("index.jsonl", name)
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_name_that_another_file_has(name: str) -> None:
-    """The file itself, what is being written, checksums, and what may be the index of another receiver."""
+    """The file itself, temporary files, checksums, and what may be the index of another receiver."""
     assert not is_rotated_name("index.jsonl", name)
 
 
 def test_a_name_without_a_suffix() -> None:
-    """It is rotated behind its name only."""
+    """Its rotated names only extend it."""
     names = ["index.1", "index-20261123.gz", "index1", "index", "20261123"]
 
     assert [name for name in names if is_rotated_name("index", name)] == names[:2]
 
 
 def test_the_name_before_compression() -> None:
-    """Only the last suffix counts, and only of what compresses."""
+    """Only the last suffix counts, if it is one of a compressor."""
     assert [without_compression(name) for name in ("a.gz", "a.gz.1", "a.1.zst", "a.jsonl")] == [
         "a",
         "a.gz.1",
@@ -84,7 +84,7 @@ def test_the_name_before_compression() -> None:
 
 
 def test_files_are_given_once_by_the_time_they_were_written(tmp_path: Path) -> None:
-    """Those from `since` on, the latest last; by each of their names once; neither directories nor the file itself."""
+    """Those from `since` on, the latest last, each once; no directories, and not the file itself."""
     names = ["index.jsonl.1", "index.jsonl.3", "index.jsonl.2.gz", "old.jsonl"]
     for at, name in enumerate(["index.jsonl", *reversed(names)]):
         (tmp_path / name).write_bytes(b"{}\n")
@@ -102,7 +102,7 @@ def test_files_are_given_once_by_the_time_they_were_written(tmp_path: Path) -> N
 
 
 def test_a_file_that_is_being_compressed_is_left_to_what_it_is_made_of(tmp_path: Path) -> None:
-    """While both are there, the compressed one is not complete."""
+    """While both exist, the compressed one is incomplete."""
     for name in ("index.jsonl.1", "index.jsonl.1.gz", "index.jsonl.2.gz"):
         (tmp_path / name).write_bytes(b"{}\n")
 

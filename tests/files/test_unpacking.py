@@ -1,4 +1,4 @@
-"""Compressed files are read in pieces, whole or with the reason why not, and nothing is left behind."""
+"""Compressed files are read in pieces, completely or with the reason why not, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def read(unpacked: Unpacked, size: int) -> bytes:
 @pytest.mark.parametrize("size", [1_000, 65_536, 1 << 20])
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_all_of_a_file_is_read_in_whatever_pieces(packing: str, size: int, tmp_path: Path) -> None:
-    """Also of several parts behind each other; after `close` again from the begin on."""
+    """Also a file of several parts; after `close`, again from the begin."""
     path = tmp_path / "packed"
     path.write_bytes(PACKINGS[packing](DATA[:1_000]) + PACKINGS[packing](DATA[1_000:]))
     with opened(path) as unpacked:
@@ -90,7 +90,7 @@ def test_a_damaged_file_is_an_error_with_its_reason(packing: str, damage: str, t
 
 
 def test_lines_are_given_whole_and_their_length_is_bounded(tmp_path: Path) -> None:
-    """Of a line that is too long only the end is given."""
+    """Only the end of a line that is too long is returned."""
     path = tmp_path / "packed"
     path.write_bytes(gzip.compress(b"a\n\nbc\n" + b"x" * 100 + b"yz\nlast"))
     with opened(path) as unpacked:
@@ -103,7 +103,7 @@ def test_lines_are_given_whole_and_their_length_is_bounded(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("packing", ["xz", "zstd"])
 def test_a_program_that_is_missing_is_named(packing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it lies in the current directory, out of which nothing is run."""
+    """Nothing is run from the current directory, even if it is there."""
     path = tmp_path / "packed"
     path.write_bytes(PACKINGS[packing](DATA))
     (tmp_path / packing).symlink_to("/bin/true")

@@ -1,4 +1,4 @@
-"""The alert log: on real files, disks that are really full, and beside real other processes."""
+"""The alert log: on real files, disks that are really full, and beside other real processes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def log(path: Path) -> AlertLog:
 
 
 def test_an_alert_is_a_row_with_six_keys(log: AlertLog, path: Path) -> None:
-    """Others rely on these keys and their form."""
+    """Other programs rely on these keys and their form."""
     one = alert("pi-01")
 
     assert log.append([one]) == [one]
@@ -70,7 +70,7 @@ def test_an_alert_is_a_row_with_six_keys(log: AlertLog, path: Path) -> None:
 
 
 def test_rows_are_strict_json_in_one_line(log: AlertLog, path: Path) -> None:
-    """Newlines, quotes and line separators in a text are escaped or kept within the row."""
+    """Newlines, quotes and line separators in a text stay within the row."""
     detail = 'a\nb "c" \\ \u2028 \x00 grün'
     log.append([alert(detail=detail)])
     (line,) = path.read_bytes().split(b"\n")[:-1]
@@ -82,7 +82,7 @@ def test_rows_are_strict_json_in_one_line(log: AlertLog, path: Path) -> None:
 
 
 def test_a_batch_is_appended_to_what_is_there(log: AlertLog, path: Path) -> None:
-    """Earlier rows stay, and the new ones stand in their order."""
+    """Earlier rows stay, and the new ones keep their order."""
     log.append([alert("a")])
     log.append([alert("b"), alert("c")])
 
@@ -90,13 +90,13 @@ def test_a_batch_is_appended_to_what_is_there(log: AlertLog, path: Path) -> None
 
 
 def test_nothing_to_append_touches_nothing(log: AlertLog, path: Path) -> None:
-    """Without alerts no file is made."""
+    """Without alerts no file is created."""
     assert log.append([]) == []
     assert not path.exists()
 
 
 def test_an_alert_is_written_once_in_its_hour(log: AlertLog, path: Path) -> None:
-    """What the file holds already is not written again; the next hour it is."""
+    """A key that the file already has is not written again until the next hour."""
     later, next_hour = alert("a", at=AT + 60_000_000), alert("a", at=AT + HOUR_US)
 
     assert log.append([alert("a"), alert("b")]) == [alert("a"), alert("b")]
@@ -106,7 +106,7 @@ def test_an_alert_is_written_once_in_its_hour(log: AlertLog, path: Path) -> None
 
 
 def test_a_key_under_another_hour_suppresses_nothing(log: AlertLog, path: Path) -> None:
-    """A row written by hand, or by a clock that was wrong, is no reason to be silent."""
+    """A row written by hand, or by a wrong clock, suppresses no alert."""
     row = alert("a").row()
     for moment in ("2026-11-18T10:59:59+00:00", "2026-11-18T12:00:00+00:00", "2036-01-01T00:00:00+00:00"):
         with path.open("a") as file:
@@ -124,7 +124,7 @@ def test_a_key_under_another_hour_suppresses_nothing(log: AlertLog, path: Path) 
     ],
 )
 def test_the_hour_is_the_utc_one(moment: str, expected: list[Alert], log: AlertLog, path: Path) -> None:
-    """Whatever offset a row is written with."""
+    """Whatever offset a row has."""
     path.write_text(json.dumps(alert("a").row() | {"detected_at_wall": moment}) + "\n")
 
     assert log.append([alert("a")]) == expected
@@ -147,7 +147,7 @@ def test_the_hour_is_the_utc_one(moment: str, expected: list[Alert], log: AlertL
     ],
 )
 def test_garbage_never_stops_an_alert(garbage: bytes, log: AlertLog, path: Path) -> None:
-    """What is not a row is passed over, and stays; the rows around it still count."""
+    """Lines that are not rows are skipped and kept; the rows around them count."""
     log.append([alert("a")])
     with path.open("ab") as file:
         file.write(garbage)
@@ -158,7 +158,7 @@ def test_garbage_never_stops_an_alert(garbage: bytes, log: AlertLog, path: Path)
 
 
 def test_an_unfinished_last_line_is_ended_first(log: AlertLog, path: Path) -> None:
-    """Somebody was stopped in the middle of a line: the next row begins a line of its own."""
+    """After a writer was killed in the middle of a line, the next row begins a line of its own."""
     path.write_bytes(b'{"host": "to')
     log.append([alert("a")])
     torn, row = path.read_bytes().splitlines()
@@ -168,7 +168,7 @@ def test_an_unfinished_last_line_is_ended_first(log: AlertLog, path: Path) -> No
 
 
 def test_a_last_row_without_newline_still_counts(log: AlertLog, path: Path) -> None:
-    """A whole row that only lacks its newline was given."""
+    """A whole row that lacks only its newline was written."""
     path.write_text(json.dumps(alert("a").row()))
 
     assert log.append([alert("a"), alert("b")]) == [alert("b")]
@@ -176,7 +176,7 @@ def test_a_last_row_without_newline_still_counts(log: AlertLog, path: Path) -> N
 
 
 def test_what_was_given_this_hour_is_read_back(log: AlertLog, path: Path) -> None:
-    """Keys of this hour are all there, whatever the file's size; of those before it none needs to be."""
+    """All keys of this hour, whatever the file's size; earlier keys may be missing."""
     old = [alert(f"old-{number}", at=AT - 26 * HOUR_US + number * 1_000_000) for number in range(7_000)]
     path.write_bytes(b"".join(json.dumps(one.row()).encode() + b"\n" for one in old))
     recent = [alert(f"new-{number}", at=AT + number) for number in range(3)]
@@ -191,7 +191,7 @@ def test_what_was_given_this_hour_is_read_back(log: AlertLog, path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["alerts.jsonl.1", "alerts.jsonl-20261118", "alerts.jsonl.old"])
 def test_what_was_rotated_away_this_hour_still_counts(name: str, log: AlertLog, path: Path) -> None:
-    """Rotation by rename makes no alert be given twice."""
+    """Rotation by rename causes no second alert."""
     log.append([alert("a")])
     path.rename(path.with_name(name))
 
@@ -201,7 +201,7 @@ def test_what_was_rotated_away_this_hour_still_counts(name: str, log: AlertLog, 
 
 
 def test_a_copy_that_was_truncated_still_counts(log: AlertLog, path: Path) -> None:
-    """Rotation by copytruncate makes no alert be given twice either."""
+    """Rotation by copytruncate causes no second alert either."""
     log.append([alert("a")])
     path.with_name("alerts.jsonl.1").write_bytes(path.read_bytes())
     os.truncate(path, 0)
@@ -211,7 +211,7 @@ def test_a_copy_that_was_truncated_still_counts(log: AlertLog, path: Path) -> No
 
 @pytest.mark.parametrize("name", ["alerts.jsonl.1.gz", "alerts.jsonl.1.xz", "alerts.jsonl.d", "alerts.jsonl.lnk"])
 def test_odd_neighbours_are_no_obstacle(name: str, log: AlertLog, path: Path) -> None:
-    """Something compressed, a directory, or a link to nothing beside the log does not stop an alert."""
+    """A compressed file, a directory or a dangling link beside the log stops no alert."""
     neighbour = path.with_name(name)
     match neighbour.suffix:
         case ".d":
@@ -227,7 +227,7 @@ def test_odd_neighbours_are_no_obstacle(name: str, log: AlertLog, path: Path) ->
 def test_a_neighbour_that_may_not_be_read_is_no_obstacle(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """An administrator's private copy beside the log does not stop alerts."""
+    """An administrator's private copy beside the log stops no alert."""
     path = public_directory / "alerts.jsonl"
     os.chown(public_directory, NOBODY, NOBODY)
     copy = path.with_name("alerts.jsonl.bak")
@@ -240,7 +240,7 @@ def test_a_neighbour_that_may_not_be_read_is_no_obstacle(
 
 
 def test_the_file_at_the_path_is_the_one_that_is_written(log: AlertLog, path: Path) -> None:
-    """After a rotation the next batch makes a new file."""
+    """After a rotation the next batch creates a new file."""
     log.append([alert("a")])
     path.rename(path.with_name("elsewhere"))
     log.append([alert("b")])
@@ -260,14 +260,14 @@ def test_a_relative_path_is_relative_to_where_we_are(tmp_path: Path, monkeypatch
 
 
 def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
-    """Its lock file's name is longer still."""
+    """The name of its lock file is even longer."""
     for length in (250, 255, 300):
         with pytest.raises(SinkUnavailable, match="File name too long"):
             AlertLog(tmp_path / ("x" * length)).probe()
 
 
 def test_the_lock_file_is_no_rotated_log(log: AlertLog) -> None:
-    """Nor does logrotate take it for one: its name begins with a dot."""
+    """Its name begins with a dot, so logrotate ignores it as well."""
     log.append([alert("a")])
     log.lock_path.write_text(json.dumps(alert("b").row()) + "\n")
 
@@ -275,7 +275,7 @@ def test_the_lock_file_is_no_rotated_log(log: AlertLog) -> None:
 
 
 def test_a_full_disk_takes_all_of_a_batch_or_nothing(small_disk: Path) -> None:
-    """A write that was cut short is taken back; with room again the same alerts are written."""
+    """A partial write is undone, and the same alerts are written once there is room."""
     path = small_disk / "alerts.jsonl"
     log = AlertLog(path)
     log.append([alert("a")])
@@ -300,7 +300,7 @@ def test_a_full_disk_takes_all_of_a_batch_or_nothing(small_disk: Path) -> None:
 
 
 def test_a_disk_mounted_read_only_is_said(small_disk: Path) -> None:
-    """The reason is the system's own; when it has passed the alerts are written."""
+    """With the system's reason; the alerts are written once it is writable."""
     log = AlertLog(small_disk / "alerts.jsonl")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     for attempt in (log.probe, lambda: log.append([alert("a")])):
@@ -312,7 +312,7 @@ def test_a_disk_mounted_read_only_is_said(small_disk: Path) -> None:
 
 
 def test_a_missing_directory_is_said(tmp_path: Path) -> None:
-    """It is not made: whose it would be is not ours to decide."""
+    """It is not created, because its owner is not known."""
     log = AlertLog(tmp_path / "missing" / "alerts.jsonl")
     for attempt in (log.probe, lambda: log.append([alert("a")])):
         with pytest.raises(SinkUnavailable, match=r"missing/alerts.jsonl: No such file or directory"):
@@ -324,7 +324,7 @@ def test_a_missing_directory_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "device"])
 def test_what_is_not_a_regular_file_is_refused(kind: str, log: AlertLog, path: Path) -> None:
-    """No alert goes where nobody will find it, and nothing hangs."""
+    """No alert goes where it will not be found, and nothing hangs."""
     match kind:
         case "directory":
             path.mkdir()
@@ -342,7 +342,7 @@ def test_what_is_not_a_regular_file_is_refused(kind: str, log: AlertLog, path: P
 def test_a_log_that_may_not_be_written_is_said(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Permission denied comes with the path."""
+    """The error has the path."""
     path = public_directory / "alerts.jsonl"
     path.touch()
     lock = path.with_name(".alerts.jsonl.lock")
@@ -358,7 +358,7 @@ def test_a_log_that_may_not_be_written_is_said(
 
 
 def test_probing_changes_nothing(log: AlertLog, path: Path) -> None:
-    """Rows stay as they are."""
+    """The rows stay as they are."""
     log.append([alert("a")])
     before = path.read_bytes()
     log.probe()
@@ -367,7 +367,7 @@ def test_probing_changes_nothing(log: AlertLog, path: Path) -> None:
 
 
 def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process that keeps the file locked holds us up for some seconds, not for ever."""
+    """Another process that keeps the lock delays us by some seconds, not for ever."""
     monkeypatch.setattr("fleet_health.files.lock_wait.PATIENCE_S", 0.1)
     with path.with_name(".alerts.jsonl.lock").open("wb") as file:
         # As the log does it: of the open file, for this very process holds it here.
@@ -396,7 +396,7 @@ print(count)
 
 
 def test_two_writers_at_once_write_each_alert_once(path: Path) -> None:
-    """A service and a check beside it, giving the same alerts at the same time, never give one twice."""
+    """A service and a `check` with the same alerts at the same time."""
     writers = [
         subprocess.Popen(
             [sys.executable, "-c", WRITER, path, str(AT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -418,7 +418,7 @@ def test_two_writers_at_once_write_each_alert_once(path: Path) -> None:
 
 
 def test_what_returns_after_its_resolution_is_written_with_the_same_key(log: AlertLog, path: Path) -> None:
-    """The alerts up to the resolution were of another incident; two writers still write it once."""
+    """Alerts up to the resolution belong to another incident; two writers still write the new one once."""
     first = alert(at=AT)
     back = replace(alert(at=AT + 30), after=AT + 20)
 
@@ -431,7 +431,7 @@ def test_what_returns_after_its_resolution_is_written_with_the_same_key(log: Ale
 
 
 def test_the_lock_of_a_dying_service_is_taken_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a lock file in the place of its own, of whose byte for a batch nobody knows whether it is free."""
+    """By a new lock file, if the byte range lock may still be held."""
     first, second = AlertLog(path, is_service=True), AlertLog(path, is_service=True)
     first.probe()
     with (
@@ -452,7 +452,7 @@ def test_the_lock_of_a_dying_service_is_taken_over(path: Path, monkeypatch: pyte
 def test_a_lock_of_a_dying_service_that_cannot_be_taken_away_keeps_no_service_from_starting(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log is not another service's, it only cannot be written yet."""
+    """The log belongs to no other service; it only cannot be written yet."""
     first, second = AlertLog(path, is_service=True), AlertLog(path, is_service=True)
     first.probe()
     monkeypatch.setattr(log_lock, "is_dying", [os.getpid()].__contains__)
@@ -470,7 +470,7 @@ def test_a_lock_of_a_dying_service_that_cannot_be_taken_away_keeps_no_service_fr
 
 
 def test_only_one_takes_a_lock_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes second leaves the new lock file alone."""
+    """The second process leaves the new lock file alone."""
     first, second, third = (AlertLog(path, is_service=True) for _ in range(3))
     first.probe()
     with monkeypatch.context() as patched:

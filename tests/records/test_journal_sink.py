@@ -1,4 +1,4 @@
-"""Alerts as journal entries: to a socket that we read ourselves, and to a real journald."""
+"""Alerts as journal entries: to a socket of the test, and to a real journald."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def send(sink: JournalSink, alerts: list[Alert]) -> None:
 
 @pytest.mark.parametrize("is_repeat", [False, True])
 def test_a_repeat_is_marked(*, is_repeat: bool) -> None:
-    """In the fields as in the row: a first alert has none."""
+    """In the fields as in the row; a first alert is not."""
     fields = fields_of(replace(alert(), is_repeat=is_repeat))
 
     assert fields.get("FLEET_IS_REPEAT") == ("true" if is_repeat else None)
@@ -92,7 +92,7 @@ def sink(path: Path) -> Iterator[JournalSink]:
 
 
 def test_an_alert_is_one_entry_with_its_fields(sink: JournalSink, receiver: Receiver) -> None:
-    """The message is one line to grep; the figures are fields."""
+    """The message is one line; the figures are fields."""
     send(sink, [alert()])
 
     assert receiver.receive() == [
@@ -113,7 +113,7 @@ def test_an_alert_is_one_entry_with_its_fields(sink: JournalSink, receiver: Rece
 
 
 def test_each_symptom_has_a_message_id_of_its_own() -> None:
-    """Each is 128 bits, and an alert of a symptom without one is an entry all the same."""
+    """Of 128 bits; an alert of a symptom without one is an entry all the same."""
     ids = list(MESSAGE_IDS.values())
 
     assert {"silent", "fatal-only", "unstamped"} <= set(MESSAGE_IDS)
@@ -124,14 +124,14 @@ def test_each_symptom_has_a_message_id_of_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["a\nPRIORITY=0", "\n", "", "a=b", "\u2028\x00ü", "\udcff"])
 def test_no_text_becomes_another_field(text: str) -> None:
-    """Whatever a detail holds, it stays within its own field."""
+    """Whatever a detail contains, it stays in its own field."""
     fields = fields_of_datagram(datagram({"FLEET_DETAIL": text, "PRIORITY": "4"}))
 
     assert fields == {"FLEET_DETAIL": text.encode("utf-8", "backslashreplace").decode(), "PRIORITY": "4"}
 
 
 def test_a_receiver_that_does_not_read_is_not_waited_for(sink: JournalSink, receiver: Receiver) -> None:
-    """What the socket does not take waits with us, and is delivered in order when it can be."""
+    """What the socket does not take is queued, and sent in order later."""
     hosts = [f"h{number}" for number in range(2_000)]
     send(sink, [alert(host, detail="x" * 500) for host in hosts])
     has_waited = sink.has_pending
@@ -146,7 +146,7 @@ def test_a_receiver_that_does_not_read_is_not_waited_for(sink: JournalSink, rece
 
 
 def test_without_a_journald_alerts_wait_and_it_is_said_once(sink: JournalSink, path: Path) -> None:
-    """When one comes it gets them all; one that has gone away and returned is found again."""
+    """They are all sent when one appears, also after one has restarted."""
     with capture_logs() as logs:
         send(sink, [alert("a")])
         send(sink, [alert("b")])
@@ -165,7 +165,7 @@ def test_without_a_journald_alerts_wait_and_it_is_said_once(sink: JournalSink, p
 
 
 def test_an_entry_that_no_datagram_holds_does_not_keep_others_back(sink: JournalSink, receiver: Receiver) -> None:
-    """It is in the alert log; it is said, and the next one is sent."""
+    """It is in the alert log; that is logged, and the next one is sent."""
     with capture_logs() as logs:
         send(sink, [alert("huge", detail="x" * 5_000_000), alert("next")])
 
@@ -217,7 +217,7 @@ def journald(tmp_path: Path, do_without: DoWithout, eventually: Callable[..., An
 
 
 def test_a_real_journald_stores_every_field(journald: Journald, eventually: Eventually) -> None:
-    """An entry comes out of the journal with the fields that it was given, line breaks included."""
+    """Each field comes out of the journal as it was sent, line breaks included."""
     expected = fields_of(alert(detail="two\nlines"))
     sink = JournalSink(str(journald.socket))
     send(sink, [alert(detail="two\nlines")])
@@ -230,7 +230,7 @@ def test_a_real_journald_stores_every_field(journald: Journald, eventually: Even
 
 @pytest.mark.usefixtures("in_berlin")
 def test_the_message_has_local_times_and_the_fields_have_utc() -> None:
-    """People read the one, programs the others; of a notice likewise."""
+    """For alerts and for notices."""
     fields = fields_of(alert(detail="no accepted upload since 2026-11-23T19:12:16.656548+00:00, 33 min ago"))
 
     assert fields["MESSAGE"] == (

@@ -1,4 +1,4 @@
-"""The file of silences: changed under a lock, replaced whole, and never out of the service's lookback."""
+"""The file of silences: changed under a lock, replaced as a whole, and always readable by the service."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_how_one_lasts_and_who_ended_it_is_read_back(tmp_path: Path) -> None:
-    """By a user, or because what it acknowledged is resolved; only the latter if it waits for that."""
+    """It ended early by a user, or because everything that it acknowledged is resolved."""
     file = SilenceFile(tmp_path)
     for name in ("a", "b"):
         add(file, lasting(name, NOW + HOUR_US))
@@ -87,7 +87,7 @@ def test_how_one_lasts_and_who_ended_it_is_read_back(tmp_path: Path) -> None:
 
 
 def test_a_file_of_an_earlier_release_is_read(tmp_path: Path) -> None:
-    """Its silences last until their end, and nobody knows who ended them."""
+    """Its silences last until their end; who ended one is not known."""
     file = SilenceFile(tmp_path)
     file.path.write_bytes((ROW % b'"later": 1').replace(b', "later": 1', b""))
 
@@ -96,7 +96,7 @@ def test_a_file_of_an_earlier_release_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hours", "kept"), [(KEPT_DAYS * 24 - 1, ["old"]), (KEPT_DAYS * 24, [])])
 def test_an_ended_one_is_kept_for_some_days(hours: int, kept: list[str], tmp_path: Path) -> None:
-    """So that a service that was down meanwhile sees that it ended, and whoever asks who silenced what."""
+    """So that a service that was down logs its end, and operators see who silenced what."""
     file = SilenceFile(tmp_path)
     add(file, lasting("old", NOW))
     file.end("none", NOW + hours * HOUR_US, "me")
@@ -105,7 +105,7 @@ def test_an_ended_one_is_kept_for_some_days(hours: int, kept: list[str], tmp_pat
 
 
 def test_root_writes_nothing_in_the_directory_of_another(tmp_path: Path, do_without: DoWithout) -> None:
-    """It would leave behind what the service cannot use, and might follow what somebody has put there."""
+    """The service could not use such a file, and root might follow a link."""
     if os.geteuid() != 0:
         do_without("only root can give a directory away")
     nobody = pwd.getpwnam("nobody")
@@ -122,7 +122,7 @@ def test_root_writes_nothing_in_the_directory_of_another(tmp_path: Path, do_with
 def test_who_may_not_write_is_refused_for_want_of_permission(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """Before the first silence and after it: by that the command knows that it has to ask the service."""
+    """Before and after the first silence; then the command asks the service."""
     file = SilenceFile(public_directory)
     for _ in range(2):
         with as_nobody():
@@ -136,7 +136,7 @@ def test_who_may_not_write_is_refused_for_want_of_permission(
 
 
 def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path) -> None:
-    """Whole, and nobody waits for the lock of the dead."""
+    """It is whole, and its lock is free."""
     file = SilenceFile(tmp_path)
     add(file, lasting("a", NOW + HOUR_US))
 
@@ -170,7 +170,7 @@ def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path
     ],
 )
 def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str, tmp_path: Path) -> None:
-    """A change refuses as a look does."""
+    """A change is refused, as reading is."""
     file = SilenceFile(tmp_path)
     file.path.write_bytes(content)
 
@@ -182,7 +182,7 @@ def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str,
 
 
 def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who keeps it cannot keep the service from answering; nothing is changed."""
+    """The service answers, and nothing is changed."""
     monkeypatch.setattr("fleet_health.files.lock_wait.PATIENCE_S", 0.1)
     file = SilenceFile(tmp_path)
     with (tmp_path / "silences.lock").open("w") as kept:
@@ -196,7 +196,7 @@ def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, mo
 
 
 def test_no_more_hold_than_may(tmp_path: Path) -> None:
-    """Until one has ended. Those that have ended are kept, but not without end either."""
+    """Until one has ended; ended ones are kept up to a limit too."""
     file = SilenceFile(tmp_path)
     for number in range(ACTIVE_LIMIT):
         add(file, lasting(f"s{number}", NOW + HOUR_US))
@@ -211,7 +211,7 @@ def test_no_more_hold_than_may(tmp_path: Path) -> None:
 
 
 def test_the_longest_silences_that_may_be_fit_into_the_file(tmp_path: Path) -> None:
-    """Whatever is in them, written as JSON: the file that we write is one that we read."""
+    """Any file that we write can be read again."""
     file = SilenceFile(tmp_path)
     worst = "\x1b"
     silences = [

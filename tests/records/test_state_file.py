@@ -1,4 +1,4 @@
-"""The state file: replaced whole, or left as it was."""
+"""The state file: replaced as a whole, or left as it was."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class State(msgspec.Struct):
 
 
 def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
-    """In a directory that need not be there; readable by its group, and by nobody else."""
+    """The directory is created; the file is readable by its group only."""
     file = StateFile(tmp_path / "state", State)
     before = file.load()
     file.save(encoded(State(1)))
@@ -35,7 +35,7 @@ def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
 
 
 def test_every_directory_on_the_way_is_made(tmp_path: Path) -> None:
-    """However many are missing; none is open to others."""
+    """However many are missing, with access for the owner and group only."""
     file = StateFile(tmp_path / "a" / "b" / "c", State)
     file.save(encoded(State(1)))
 
@@ -45,7 +45,7 @@ def test_every_directory_on_the_way_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"names":["a"]}', b"\xff", b"[" * 100_000])
 def test_what_is_damaged_is_set_aside(content: bytes, tmp_path: Path) -> None:
-    """It is said, kept to be looked at, and not read again."""
+    """It is logged, kept for inspection, and not read again."""
     file = StateFile(tmp_path, State)
     file.path.write_bytes(content)
 
@@ -57,7 +57,7 @@ def test_what_is_damaged_is_set_aside(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_key_of_a_later_version_does_no_harm(tmp_path: Path) -> None:
-    """Who goes back to an earlier version keeps what that one knows."""
+    """After a downgrade, everything that the earlier version knows is restored."""
     file = StateFile(tmp_path, State)
     file.path.write_bytes(b'{"number":1,"more":{}}')
 
@@ -65,7 +65,7 @@ def test_a_key_of_a_later_version_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_leaves_the_old_state(small_disk: Path) -> None:
-    """And says why."""
+    """The error gives the reason."""
     file = StateFile(small_disk, State)
     file.save(encoded(State(1)))
     (small_disk / "filler").write_bytes(b"x" * (os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize))
@@ -77,7 +77,7 @@ def test_a_disk_without_room_leaves_the_old_state(small_disk: Path) -> None:
 
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
-    """What it points to is somebody else's."""
+    """Its target belongs to another user."""
     file, other = StateFile(tmp_path, State), tmp_path / "other"
     other.write_text("theirs")
     file.path.with_suffix(".new").symlink_to(other)
