@@ -1,4 +1,4 @@
-"""Reads a TOML file by its known keys, and collects all problems instead of stopping at the first."""
+"""Read a TOML file by its known keys, and collect all problems instead of stopping at the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleet_health.config.key import Key
 
 LISTS = ("receivers", "overrides", "quiet", "destinations")
-"""The tables that may come several times, and are no settings themselves."""
+"""The tables that may occur several times, which are not settings themselves."""
 
 _FOUND_LENGTH = 60
 _IN_QUOTES = 'texts and durations stand in straight quotes, such as "5m"'
@@ -31,16 +31,16 @@ class UnreadableConfigError(ConfigError):
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Read a file.
+    """Return the content of a TOML file.
 
     Raises:
-        UnreadableConfigError: It cannot be read, or is no TOML.
+        UnreadableConfigError: The file cannot be read, or is not TOML.
 
     """
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
-        problem = Problem("file", "a readable file", error.strerror or str(error), "give another one with --config")
+        problem = Problem("file", "a readable file", error.strerror or str(error), "use another one with --config")
     except UnicodeDecodeError as error:
         problem = Problem(f"byte {error.start}", "UTF-8", f"0x{error.object[error.start]:02x}")
     except tomllib.TOMLDecodeError as error:
@@ -53,7 +53,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 class TableReader:
-    """Reads a table with its known keys, and collects the problems."""
+    """Reads a table by its known keys, and collects problems."""
 
     def __init__(self, problems: list[Problem], keys: Mapping[str, Key], place: str) -> None:
         self._problems = problems
@@ -63,13 +63,13 @@ class TableReader:
         self._place = place
 
     def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each key that is set, with its value; keys with problems are left out."""
+        """Return key -> value for each key that is set and valid."""
         return dict(self._read_table("", document))
 
     def _read_table(self, table: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, raw in document.items():
             key = f"{table}.{name}" if table else name
-            if not name or "." in name:  # in quotes; it is no path through tables
+            if not name or "." in name:  # a quoted name, which is not a path through tables
                 self._report_unknown(table, f'{table}."{name}"' if table else f'"{name}"', name)
             elif key in self._keys:
                 try:
@@ -105,7 +105,7 @@ class TableReader:
 
 
 def shown(raw: Any) -> str:
-    """Return what was found, in short, as it is written in TOML."""
+    """Return a value in short, as written in TOML."""
     if isinstance(raw, str):
         text = f'"{raw}"'
     elif isinstance(raw, dict):

@@ -1,4 +1,4 @@
-"""The settings in force, for all hosts or for one, with the origin of each."""
+"""Find the settings in force, for all hosts or for one, with the origin of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 OFF = "off: journal.response is configured, and journal.unstamped is not"
-"""The origin of a setting that has a default, which does not apply to the receiver that is configured."""
+"""The origin of a setting whose default does not apply to the configured receiver."""
 
 OFF_UNIT = "off: journal.match is configured, and journal.unit is not"
 """The origin of `journal.unit` if only `journal.match` decides."""
@@ -26,11 +26,11 @@ OFF_UNIT = "off: journal.match is configured, and journal.unit is not"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A configured value, and where it comes from.
+    """The value of a setting, with its origin.
 
     Attributes:
         value: The value in TOML; None if it is off.
-        origin: `default`, the file, the override with its number and glob, or `OFF`.
+        origin: `default`, the file, an override with its number and glob, or `OFF`.
 
     """
 
@@ -44,7 +44,7 @@ class Setting:
 
 
 def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = None) -> dict[str, Setting]:
-    """Return each setting that has a value, by its key; for a host, after the overrides.
+    """Return key -> setting for each setting with a value; for a host, with its overrides.
 
     The document must be a valid configuration.
     """
@@ -62,23 +62,23 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
 
 
 def _receivers(document: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the journal settings of each receiver, as they are read."""
+    """Return the journal settings of each receiver, as in the document."""
     each = [{**given, **dict(flat(entry))} for entry in document.get("receivers", ())] or [dict(given)]
     return [{key: KEYS[key].read(raw) for key, raw in one.items() if key.startswith("journal.")} for one in each]
 
 
 def written(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return each key of one of the `schema.LISTS`, dotted, with its value as TOML."""
+    """Yield each dotted key in a table of `LISTS`, with its value as TOML."""
     return ((key, _written(value)) for key, value in flat(table))
 
 
 def _written(value: Any) -> str:
-    # A string, number, truth or list of JSON is one of TOML too.
+    # Strings, numbers, booleans and lists in JSON are valid TOML.
     return json.dumps(value, ensure_ascii=False)
 
 
 def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:
-    """Return the settings of the overrides for a host; if several match, those that `HostLimits` chooses."""
+    """Return the settings from overrides for a host. If several overrides match, `HostLimits` chooses."""
     matching = [
         (Override(glob, dict(flat({"detectors": entry.get("detectors", {})}))), number)
         for number, entry in enumerate(document.get("overrides", []), start=1)

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One setting.
+    """One key, with its kind and default.
 
     Attributes:
-        read: Turns what TOML gave into the value; raises ValueError with what was expected.
-        default: As it would be written in the file; None if the key is absent by default.
-        help: What it means, for the manual, where the example's comments do not say so.
-        is_shown: Whether an invalid value may be shown: it may be a secret.
+        read: Converts the value in TOML to the setting. Raises ValueError with the expected kind.
+        default: The default, as written in the file; None if the key is absent by default.
+        help: Its meaning for the manual, if the example does not contain it.
+        is_shown: Whether an invalid value may be shown. False if it may be a secret.
 
     """
 

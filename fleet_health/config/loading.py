@@ -1,4 +1,4 @@
-"""From a TOML file to `Settings`, or to a `ConfigError` that names every problem at once."""
+"""Load a TOML file as `Settings`, or raise a `ConfigError` that names every problem at once."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from fleet_health.detectors.spec import ByHost
 
 ABSENT = object()
-"""Given as an option's value, it takes a key of the file back."""
+"""The value of an option that unsets a key of the file."""
 
 
 _GRACES = {spec.symptom: spec.grace_us for spec in DETECTORS if spec.grace_us is not None}
 _ABSENCES = {spec.symptom: spec.absence_us for spec in DETECTORS if spec.absence_us is not None}
 
 
-# Which journal is read.
+# The keys that select the journal.
 _WHERE = frozenset({"journal.directory", "journal.namespace"})
 
 
@@ -55,12 +55,12 @@ def load(
     options: Mapping[str, tuple[str, Any]] | None = None,
     more_overrides: Sequence[Mapping[str, Any]] = (),
 ) -> Settings:
-    """Read a configuration file; None stands for an empty one, which is all defaults.
+    """Return the settings of a configuration file; None stands for an empty file, with all defaults.
 
     Args:
-        path: The file. Relative paths in it are relative to its directory.
-        options: Key -> (the command-line option's name, its value as it would be written in TOML); they prevail.
-        more_overrides: Overrides to try after those of the file, as TOML would give them.
+        path: The file. Its relative paths start at its directory.
+        options: Key -> (name of the command-line option, value as in TOML). They take precedence over the file.
+        more_overrides: Further overrides after those of the file, as in TOML.
 
     Raises:
         ConfigError: With every problem of the file and the options.
@@ -97,7 +97,7 @@ def load(
 
 
 def _journal_keys(journal: JournalSettings) -> dict[str, Any]:
-    """Return by their keys what determines which entries are a receiver's."""
+    """Return key -> value for the settings that select the entries of a receiver."""
     return {
         "journal.unit": journal.units,
         "journal.match": journal.match,
@@ -107,7 +107,7 @@ def _journal_keys(journal: JournalSettings) -> dict[str, Any]:
 
 
 def _with_defaults(found: Mapping[str, Any], receivers: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Return the values with the defaults of keys that are not set; these depend on the receiver."""
+    """Return the values with the defaults of keys that are not set, which depend on the receiver."""
     defaults = {key: entry.default for key, entry in KEYS.items()} | text_defaults(receivers)
     defaults |= depending_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
     missing = {key: default for key, default in defaults.items() if key not in found}
@@ -117,7 +117,7 @@ def _with_defaults(found: Mapping[str, Any], receivers: Sequence[Mapping[str, An
 def _read_receivers(
     raw_receivers: Any, shared: Mapping[str, Any], path: Path | None, problems: list[Problem]
 ) -> tuple[ReceiverSettings, ...]:
-    """Read `[[receivers]]`; what one does not say is as in `[index]` and `[journal]`."""
+    """Read `[[receivers]]`. `[index]` and `[journal]` have the values of their missing keys."""
     if not isinstance(raw_receivers, list) or not all(isinstance(entry, dict) for entry in raw_receivers):
         problems.append(Problem("receivers", "tables, each headed [[receivers]]", shown(raw_receivers)))
         return ()
@@ -132,7 +132,7 @@ def _read_receivers(
             problems.append(
                 Problem(place + "name", "a name of its own", f'"{name}", as in receivers[{names.index(name) + 1}]')
             )
-        if _WHERE & found.keys():  # one of the two, not both: here another one is chosen
+        if _WHERE & found.keys():  # only one of the two may be set, so this receiver selects another journal
             shared = {key: value for key, value in shared.items() if key not in _WHERE}
         receivers.append(ReceiverSettings(name, *_sources(_with_defaults({**shared, **found}))))
     return tuple(receivers)
@@ -142,7 +142,7 @@ def _absolute(found: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
     """Return the values with each path relative to the directory of the file."""
     if path is None:
         return dict(found)
-    # An absolute path stays as it is.
+    # An absolute path is unchanged.
     return {key: path.parent / value if isinstance(value, Path) else value for key, value in found.items()}
 
 
@@ -164,7 +164,7 @@ def _sources(found: Mapping[str, Any]) -> tuple[IndexSettings, JournalSettings]:
 def _read_overrides(
     raw_overrides: Any, problems: list[Problem], *, prevailing: frozenset[str]
 ) -> dict[str, list[Override]]:
-    """Read `[[overrides]]`: symptom -> the changes to its limits, in order, without keys that are set elsewhere."""
+    """Return symptom -> the overrides of its limits from `[[overrides]]`, in order, without `prevailing` keys."""
     overrides: dict[str, list[Override]] = {symptom: [] for symptom in BY_HOST}
     if not isinstance(raw_overrides, list) or not all(isinstance(entry, dict) for entry in raw_overrides):
         problems.append(Problem("overrides", "tables, each headed [[overrides]]", shown(raw_overrides)))
@@ -184,7 +184,7 @@ def _read_overrides(
 
 
 def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[MuteWindow, ...]:
-    """Read `[[quiet]]`; a window with a problem is left out."""
+    """Return the windows of `[[quiet]]`, without invalid ones."""
     if not isinstance(raw_quiet, list) or not all(isinstance(entry, dict) for entry in raw_quiet):
         problems.append(Problem("quiet", "tables, each headed [[quiet]]", shown(raw_quiet)))
         return ()
@@ -256,7 +256,7 @@ def _assemble(
 
 
 def _declared(times_us: Mapping[str, ByHost], limits: Mapping[str, Any]) -> Callable[[str, str], int]:
-    """Return what gives, for a host and symptom, the time that the detector declares; 0 where it declares none."""
+    """Return a function of host and symptom that returns the time that the detector declares; 0 if there is none."""
 
     def time_us(host: str, symptom: str) -> int:
         of_symptom = times_us.get(symptom)
@@ -266,7 +266,7 @@ def _declared(times_us: Mapping[str, ByHost], limits: Mapping[str, Any]) -> Call
 
 
 def _limits(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> dict[str, Any]:
-    """Make the limits of each symptom that has any."""
+    """Return symptom -> its limits, for symptoms with limits."""
     limits: dict[str, Any] = {}
     for spec in DETECTORS:
         if spec.limits is not None:
@@ -276,8 +276,8 @@ def _limits(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -
 
 
 def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
-    """Find settings that are valid by themselves but not together."""
-    # Where a value could not be read, its default stands in for it; that contradicts nothing.
+    """Yield a problem for each combination of settings that is invalid although each setting is valid."""
+    # The default replaces an invalid value, and must not cause further problems.
     wrong = {problem.place.rpartition("].")[2] for problem in problems}
 
     def are_read(*keys: str) -> bool:
@@ -322,7 +322,7 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
 
 
 def _share_lines(one: JournalSettings, other: JournalSettings) -> bool:
-    """Return whether lines would count for both; if their matches differ, only the operator can know."""
+    """Return whether lines would count for both receivers. If their matches differ, only the operator can know."""
     if (one.directory, one.namespace, one.match) != (other.directory, other.namespace, other.match):
         return False
     return one.units == other.units or any(

@@ -1,4 +1,4 @@
-"""Reads where to reach the service, without the rest of the configuration, which takes far longer to load."""
+"""Read the paths at which the service is reached, without the rest of the configuration, which loads much slower."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ LOCATIONS: dict[str, Key] = {
     "notify.directory": Key(values.path, "/var/lib/fleet-health-notify"),
     "notify.control": Key(values.path, "/run/fleet-health-notify/control.sock"),
 }
-"""The settings for where the service listens, and where it and `notify` keep their state."""
+"""The keys of the control sockets and of the state directories of the service and of `notify`."""
 
 
 def load_location(path: Path | None, key: str) -> Path:
-    """Read one of `LOCATIONS`, even if others are invalid: a service with an older configuration must be reachable.
+    """Return one of `LOCATIONS`, even if other settings are invalid, because the service may run with older settings.
 
     Args:
-        path: The configuration file; None stands for an empty one.
+        path: The configuration file; None for all defaults.
         key: The setting.
 
     Raises:
-        ConfigError: The file is no TOML (UnreadableConfigError), or this key or another one in its table is wrong.
+        ConfigError: The file is not TOML (UnreadableConfigError), or this key or another one in its table is invalid.
 
     """
     problems: list[Problem] = []

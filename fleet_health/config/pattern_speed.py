@@ -1,8 +1,8 @@
-"""Refuses patterns that take too long on some lines, before a client sends such a line.
+"""Refuse patterns that are too slow on some lines, before a client sends such a line.
 
-A pattern is tried in a separate process: `re` blocks all threads while it searches, can be interrupted only in the main
-thread, and the running service loads configurations too. A kernel timer of the process's own CPU time ends it, so
-neither a busy machine nor the pattern can extend the limit.
+A pattern is tried in a separate process, because `re` blocks all threads while it searches, can be interrupted only in
+the main thread, and the running service loads configurations too. A kernel timer on the CPU time of that process ends
+it, so neither a busy machine nor the pattern can extend the limit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 from fleet_health.config import receiver_patterns
 from fleet_health.parsing.pattern_sample import samples
 
-# The service searches 2 KiB of a line. Patterns backtrack on repeated text; which text depends on the pattern.
+# The service matches 2 KiB of a line. Patterns backtrack on repeated text, which depends on the pattern.
 _LENGTH = 2_048
 _BEGINNINGS = (
     "",
@@ -32,10 +32,10 @@ _REPEATED = ("a", "0", " ", "/", "a/", '"', "=", ",", "host=", "a ", "é", "\\",
 
 _LIMIT = 0.2
 _GIVE_UP = 0.5
-# The timeout for a child that does not even start to search: the machine has other problems.
+# The timeout in seconds for a child that does not even start to search.
 _PATIENCE = 60
 
-# Imports nothing of ours, so that it starts at once. A search that takes too long ends the process by SIGVTALRM.
+# It imports no module of fleet-health, so that it starts at once. SIGVTALRM ends a search that takes too long.
 _CHILD = """
 import json, re, signal, sys, time
 pattern, lines, limit, give_up = json.load(sys.stdin)
@@ -53,12 +53,12 @@ for line in lines:
 
 
 def slowness(pattern: re.Pattern[str]) -> float | None:
-    """Time a pattern on bad lines; return the seconds on the first line that takes too long, None if no line does.
+    """Return the seconds that a pattern takes on the first bad line that is too slow; None if no line is too slow.
 
-    The defaults are not tried here but in the tests, so that loading them starts no process.
+    The defaults are tried in the tests and not here, so that loading them starts no process.
 
     Raises:
-        ValueError: The pattern could not be tried; the message contains the reason.
+        ValueError: The pattern could not be tried. The message contains the reason.
 
     """
     text = pattern.pattern
@@ -67,7 +67,7 @@ def slowness(pattern: re.Pattern[str]) -> float | None:
 
 @lru_cache(maxsize=64)
 def tried(text: str) -> float | None:
-    """Do as `slowness`, once for each pattern."""
+    """Return `slowness` of a pattern, cached."""
     task = json.dumps([text, _nasty_lines(text), _LIMIT, _GIVE_UP])
     command = [sys.executable, "-I", "-S", "-W", "ignore", "-c", _CHILD]
     try:
@@ -87,7 +87,7 @@ def tried(text: str) -> float | None:
 
 
 def _nasty_lines(text: str) -> list[str]:
-    """Return lines of repeated text, some of them after a beginning that the pattern matches."""
+    """Return lines of repeated text, some after a beginning that the pattern matches."""
     pattern, own = re.compile(text), []
     for sample in samples(pattern, {}):
         if found := pattern.search(sample):

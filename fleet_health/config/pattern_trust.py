@@ -1,4 +1,4 @@
-"""Checks whether text that a client chooses can satisfy the configured patterns."""
+"""Check whether text that a client chooses can match the configured patterns."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ REMEDY = (
 
 
 def forgeable(settings: JournalSettings) -> tuple[Forgery, ...]:
-    """Try to forge lines, and return one for each pattern, server and field in which that worked.
+    """Return a forged line for each pattern, server and field for which forging is possible.
 
-    The defaults are not tried: tests do that, with the real servers.
+    The defaults are tried in the tests, with the real servers.
     """
     host = settings.unstamped_host
     texts = (settings.response.pattern, settings.unstamped_marker, None if host is None else host.pattern)
@@ -39,7 +39,7 @@ def _tried(
 
 
 def warnings(settings: JournalSettings) -> Iterator[str]:
-    """Return a warning for each pattern that can be forged, with a forged line."""
+    """Yield a warning for each pattern that can be forged, with a forged line."""
     found = forgeable(settings)
     for pattern in dict.fromkeys(one.pattern for one in found):
         of_pattern = [one for one in found if one.pattern == pattern]

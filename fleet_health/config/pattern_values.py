@@ -1,4 +1,4 @@
-"""Readers of patterns of lines and of texts with placeholders."""
+"""Readers for patterns of lines, and for texts with placeholders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
-    """Read a regular expression that has the named groups given."""
+    """Return a reader for a regular expression with some named groups."""
     wanted = " and ".join(f"(?P<{group}>…)" for group in groups)
 
     def read(raw: Any) -> re.Pattern[str]:
@@ -36,9 +36,9 @@ def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
 
 
 def suggested_fix(raw: Any) -> SuggestedFix:
-    """Read the text of a suggested fix."""
+    """Return the suggested fix for its text."""
     template = text(raw)
     try:
         return SuggestedFix(template)
     except ValueError as error:
-        raise ValueError(f"a text in which only $host stands for something; it has {error}") from None
+        raise ValueError(f"a text with no placeholder but $host; it has {error}") from None

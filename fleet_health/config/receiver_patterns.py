@@ -1,14 +1,14 @@
-"""The default patterns: the lines of the reference receiver, which is uvicorn with an application of its own.
+"""The default patterns, for the lines of the reference receiver: uvicorn with an application.
 
-Both are anchored to a whole line, because clients choose much of what is in one:
+Both are anchored to whole lines, because clients choose much of a line:
 
-* uvicorn logs the X-Forwarded-For header of a trusted peer as the client's address, as it came: with blanks, quotes,
-  and whole requests in it. What a client cannot choose is the end of the line: `"METHOD PATH HTTP/X" STATUS PHRASE`.
-  Neither h11 nor httptools let a blank into method, path or query, and uvicorn quotes the path. So the request that
-  counts is the last one on the line, and it reaches to the end of the line.
-* Lines of the application may end in text that a client chose, such as the name of an episode. They begin with a level,
-  a date or a bracket, so a line that begins in this way and is not uvicorn's own is no access.
-* An access line of any server holds a quote; the application's warning about a missing stamp holds none.
+* uvicorn logs the X-Forwarded-For header of a trusted peer as the address of the client, unescaped, so it may contain
+  blanks, quotes and whole requests. A client cannot choose the end of the line: `"METHOD PATH HTTP/X" STATUS PHRASE`.
+  Neither h11 nor httptools accepts a blank in method, path or query, and uvicorn quotes the path. So the last request
+  on the line counts, and it extends to the end of the line.
+* Lines of the application may end in text from a client, such as the name of an episode. They begin with a level, a
+  date or a bracket, so a line that begins like this and is not from uvicorn is not an access line.
+* An access line of any server contains a quote. The warning about a missing stamp contains none.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _special = re.compile(r"([][\\.^$*+?{}()|#])")
 
 
 def unstamped_host(marker: str) -> str:
-    """Write the pattern of the application's own warning, a whole line, for a marker.
+    """Return the pattern of the warning of the application, as a whole line, for a marker.
 
-    A host's name ends before one mark of punctuation. If there are more, one of them may belong to the name, and the
-    line counts for nobody.
+    A host name ends before one punctuation mark. If there are several, one of them may belong to the name, so the line
+    counts for no host.
     """
     literal = _special.sub(r"\\\1", marker)
     return (
@@ -48,7 +48,7 @@ def unstamped_host(marker: str) -> str:
 
 
 DEFAULTS = (RESPONSE, MARKER, unstamped_host(MARKER))
-"""The default of `journal.response`, and the two of `journal.unstamped`."""
+"""The default of `journal.response`, and the two defaults of `journal.unstamped`."""
 
 
 UNIT = "cis490-receiver.service"
@@ -58,24 +58,24 @@ UNIT_KEY = "journal.unit"
 
 
 def depending_defaults(given: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the defaults that depend on what else is configured; None for those that are off.
+    """Return key -> default for the defaults that depend on other keys; None for those that are off.
 
     Args:
-        given: Dotted key -> value as TOML gave it, for the keys that are configured.
+        given: Dotted key -> value in TOML, for the configured keys.
 
     """
-    # A configuration that finds the receiver's entries by other fields is not about the default receiver.
+    # A configuration that selects entries by other fields is not about the default receiver.
     return unstamped_defaults(given) | {UNIT_KEY: None if "journal.match" in given else UNIT}
 
 
 def unstamped_defaults(given: Mapping[str, Any]) -> dict[str, str | None]:
-    """Return the defaults of the two keys of `journal.unstamped`, which depend on what is configured.
+    """Return the defaults of the two keys of `journal.unstamped`, which depend on other keys.
 
-    The rule is off (None for both) for a receiver whose accesses are read by a pattern of its own, unless a rule is
-    configured: in lines of another format the marker may stand in text that a client chose.
+    The rule is off (both None) if `journal.response` is configured and no rule is, because in lines of another format
+    the marker may be in text from a client.
 
     Args:
-        given: Dotted key -> value as TOML gave it, for the keys that are configured.
+        given: Dotted key -> value in TOML, for the configured keys.
 
     """
     if _MARKER_KEY in given:

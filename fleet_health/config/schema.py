@@ -1,4 +1,4 @@
-"""Every setting: its key, its kind, its default. Key names and defaults are a contract with operators' files."""
+"""All settings, with key, kind and default. Keys and defaults are a contract with the files of operators."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.SCHEDULE: values.upload_schedule,
     Kind.SUGGESTED_FIX: pattern_values.suggested_fix,
 }
-"""The kind of a detector's setting -> its reader."""
+"""Kind of a setting of a detector -> its reader."""
 
 SCRIPT_ALERTS_PATH = "/var/lib/cis490/alerts.jsonl"
-"""The alert log of the timer script. A `check` without a configuration runs in its place, so it writes there."""
+"""The alert log of the timer script. A `check` without a configuration replaces that script, so it writes there."""
 
 KEYS: dict[str, Key] = {
     "tick": Key(values.duration(at_least="100ms"), "5m"),
@@ -82,7 +82,7 @@ RECEIVER_KEYS = {
     "name": Key(values.receiver_name, None),
     **{key: entry for key, entry in KEYS.items() if key.startswith(("index.", "journal."))},
 }
-"""The keys of one of several receivers."""
+"""The keys of a table `[[receivers]]`."""
 
 HOSTS_KEY = Key(values.globs, None)
 """The key `hosts` of an override."""
@@ -97,10 +97,10 @@ QUIET_KEYS = {
 """The keys of a mute window."""
 
 BY_HOST: dict[str, DetectorSpec] = {spec.symptom: spec for spec in DETECTORS if spec.is_by_host}
-"""The detectors whose limits may differ by host, each by its symptom."""
+"""Symptom -> detector, for detectors whose limits may differ by host."""
 
 OVERRIDABLE = {one.key: KEYS[one.key] for spec in BY_HOST.values() for one in spec.settings}
-"""What `[[overrides]]` may set for some hosts, beside `hosts` itself."""
+"""The keys of a table `[[overrides]]`, except `hosts`."""
 
 
 def _digest(*values: Any) -> str:
@@ -109,13 +109,13 @@ def _digest(*values: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """Where the index is, and the two keys of a row that matter.
+    """The settings of an index.
 
     Attributes:
         path: The file.
-        host_field: The key of the host.
-        time_field: The key of the time.
-        rotated: Globs of files that it is rotated to, beside those whose names show it; relative to its directory.
+        host_field: The key of the host in a row.
+        time_field: The key of the time in a row.
+        rotated: Globs of further rotated files with unusual names, relative to its directory.
 
     """
 
@@ -126,23 +126,24 @@ class IndexSettings:
 
     @property
     def identity(self) -> str:
-        """What shows whether another configuration reads the same: the file, and how its rows are read."""
+        """The identity of the index for comparing configurations: the file, and the keys of its rows."""
         return _digest(str(self.path), self.host_field, self.time_field)
 
 
 @dataclass(frozen=True, slots=True)
 class JournalSettings:
-    """Which journal, which entries in it, and how its lines are read.
+    """The settings of a journal: the journal, the entries in it, and the patterns of its lines.
 
     Attributes:
-        units: The receiver's units, by name or glob; none if `match` alone decides.
-        match: Alternatives: an entry of the units is the receiver's if it has all fields of one of them, `FIELD=value`,
-            of a field with several values one; empty if every entry is.
+        units: The names or globs of the units of the receiver; empty if only `match` selects entries.
+        match: Alternatives, each a list of `FIELD=value`. An entry of the units belongs to the receiver if it has all
+            fields of an alternative; of a field with several values, one suffices. Empty if all entries belong to it.
         directory: A directory of journal files, instead of this machine's journal.
-        namespace: A journal namespace, beside the default one; not together with a directory.
-        response: Finds an access line.
-        unstamped_marker: Stands in a line that reports an unstamped upload; None if no rule for such lines is in force.
-        unstamped_host: Matches such a line, and finds the host in it; None if no rule is in force.
+        namespace: A journal namespace to read in addition to the default one; not together with a directory.
+        response: Matches an access line.
+        unstamped_marker: A text in each line that reports an unstamped upload; None if no rule for such lines is in
+            force.
+        unstamped_host: Matches such a line, with the host; None if no rule is in force.
 
     """
 
@@ -156,7 +157,7 @@ class JournalSettings:
 
     @property
     def identity(self) -> str:
-        """What shows whether another configuration reads the same: which entries, and how their lines are read."""
+        """The identity of the journal for comparing configurations: its entries, and the patterns of its lines."""
         host = self.unstamped_host
         patterns = (self.response.pattern, self.unstamped_marker, None if host is None else host.pattern)
         return _digest(self.units, self.match, str(self.directory), self.namespace, patterns)
@@ -164,7 +165,7 @@ class JournalSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
-    """A receiver, and where it leaves its traces.
+    """The settings of a receiver.
 
     Attributes:
         name: Its name; empty if it is the only one.
@@ -180,12 +181,12 @@ class ReceiverSettings:
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """What Prometheus is given.
+    """The settings of the metrics.
 
     Attributes:
-        hosts: Of which hosts there are series: `all`, `unwell` or `none`.
-        textfile: Where the metrics are written at each evaluation, for node_exporter; None for nowhere.
-        notify_textfile: Where `notify` writes its own; likewise.
+        hosts: The hosts with series of their own: `all`, `unwell` or `none`.
+        textfile: The file for the metrics for node_exporter, written after each evaluation; None for no file.
+        notify_textfile: The file for the metrics of `notify`; None for no file.
 
     """
 
@@ -196,19 +197,19 @@ class MetricsSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A whole configuration, valid.
+    """A valid configuration.
 
     Attributes:
-        document: The file as TOML gave it, for who wants to know where a setting comes from.
+        document: The content of the file, which shows the origin of settings.
         path: The file; None if there is none.
-        receivers: The receivers, one at least.
-        destinations: Where notifications are sent by `notify`.
-        notify_directory: Where `notify` keeps its ledger.
-        metrics: What Prometheus is given.
-        page_directory: Where the page is written at each evaluation; None for nowhere.
-        notify_control_path: Where `notify` listens.
-        limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
-        switched_off: The symptoms that are not looked for.
+        receivers: The receivers, at least one.
+        destinations: The destinations to which `notify` sends notifications.
+        notify_directory: The directory with the ledger of `notify`.
+        metrics: The settings of the metrics.
+        page_directory: The directory for the page, written after each evaluation; None for no page.
+        notify_control_path: The path of the control socket of `notify`.
+        limits: Symptom -> its limits, or `HostLimits` if they may differ by host; without symptoms that have no limits.
+        switched_off: The symptoms whose detectors are switched off.
 
     """
 
@@ -235,7 +236,7 @@ class Settings:
     switched_off: frozenset[str]
 
     def rules(self) -> Rules:
-        """Return by what the fleet is evaluated."""
+        """Return the rules by which the fleet is evaluated."""
         detectors = self.detectors()
         symptoms = frozenset(detector.symptom for detector in detectors)
         scope = Scope(symptoms, self.ignored, frozenset(self.expected), self._general)
@@ -243,7 +244,7 @@ class Settings:
 
     @property
     def _general(self) -> frozenset[Pair]:
-        """What can be found of the receivers and of the fleet as a whole."""
+        """The possible incidents of receivers and of the fleet as a whole."""
         subjects = {
             Subject.HOST: (),
             Subject.FLEET: (EVERY_HOST,),
@@ -253,11 +254,11 @@ class Settings:
 
     @property
     def receiver_names(self) -> tuple[str, ...]:
-        """The names of the receivers; empty if there is only one, without a name."""
+        """The names of the receivers; empty if there is only one, which has no name."""
         return tuple(receiver.name for receiver in self.receivers if receiver.name)
 
     def detectors(self) -> tuple[Detector, ...]:
-        """Make the detectors that are not switched off, each with its limits."""
+        """Return the detectors that are not switched off, each with its limits."""
         expected = tuple(name for name in self.expected if not self.ignored.matches(name))
         detectors: list[Detector] = []
         for spec in DETECTORS:

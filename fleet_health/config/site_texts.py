@@ -1,6 +1,6 @@
-"""The default texts of alerts: those of the reference deployment where its unit is watched, general ones elsewhere.
+"""The default texts of alerts: specific ones if the unit of the reference deployment is watched, else general ones.
 
-What the general ones say of the receiver goes by the configuration: its units, the units of users, its containers.
+The general texts name the units, user units and containers of the receiver, as configured.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _STATUS, _LOG = "{status}", "{log}"
 
 
 def text_defaults(receivers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the defaults of the texts that are not those of the reference deployment, each by its key.
+    """Return key -> default for the texts that differ from those of the reference deployment.
 
     Args:
-        receivers: What is configured of each receiver: dotted key -> value, as it was read.
+        receivers: For each receiver, dotted key -> value, for the configured keys.
 
     """
     units = [unit for one in receivers for unit in _units(one)]
@@ -40,7 +40,7 @@ def text_defaults(receivers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _named_units(receiver: Mapping[str, Any]) -> list[str]:
-    """Return the units that are configured of a receiver."""
+    """Return the configured units of a receiver."""
     return list(receiver.get(UNIT_KEY, () if receiver.get(_MATCH_KEY) else (UNIT,)) or ())
 
 
@@ -66,7 +66,7 @@ def _status_of(receiver: Mapping[str, Any]) -> list[str]:
         if user_units := _values(fields, "_SYSTEMD_USER_UNIT"):
             of_user = [f"--machine={uid}@" for uid in _values(fields, "_UID")[:1]]
             commands.append(["systemctl", "--user", *of_user, "status", *user_units])
-        # podman has the same command.
+        # podman has the same commands.
         commands += (["docker", "ps", "--all", f"--filter=name={name}"] for name in _values(fields, "CONTAINER_NAME"))
     return list(map(_quoted, commands))
 
@@ -84,11 +84,11 @@ def _log_of(receiver: Mapping[str, Any]) -> list[str]:
 
 def _quoted(words: Iterable[str]) -> str:
     command = shlex.join(words)
-    # A backtick ends a command in a text, and a lone dollar sign begins a name.
+    # A backtick would end the command in a text, and a lone dollar sign would begin a placeholder.
     return f"`{command}`".replace("$", "$$") if "`" not in command else ""
 
 
 def _in_words(commands: Iterable[list[str]]) -> str:
-    """Write commands for a sentence; without one, where the configuration names none."""
+    """Return commands as part of a sentence; a general phrase if there are none."""
     named: Iterator[str] = (command for some in commands for command in some if command)
     return " and ".join(dict.fromkeys(named)) or "the receiver's service"

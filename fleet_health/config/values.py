@@ -1,7 +1,6 @@
-"""The kinds of values in a configuration: how they are written, and the errors about invalid ones.
+"""Readers for the kinds of values in a configuration.
 
-A reader takes the value in TOML and returns the value that the program uses. It raises `ValueError` with a text that
-names what was expected.
+A reader converts the value in TOML to the value in the program. It raises ValueError with the expected kind.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
 def duration(*, at_least: str = "1ms", at_most: str = LONGEST) -> Callable[[Any], int]:
-    """Read a duration such as `"90s"`, `"1h30m"` or `"0.5h"`; returns microseconds."""
+    """Return a reader for durations such as `"90s"`, `"1h30m"` or `"0.5h"`, which returns microseconds."""
     least_us, most_us = parse_duration(at_least), parse_duration(at_most)
 
     def read(raw: Any) -> int:
@@ -70,33 +69,33 @@ def duration(*, at_least: str = "1ms", at_most: str = LONGEST) -> Callable[[Any]
 
 
 def switch(raw: Any) -> bool:
-    """Read true or false."""
+    """Return true or false."""
     if not isinstance(raw, bool):
         raise ValueError("true or false")  # noqa: TRY004 - readers raise this one
     return raw
 
 
 def maybe_globs(raw: Any) -> tuple[str, ...]:
-    """Read a list of host globs that may be empty."""
+    """Return a list of host globs, which may be empty."""
     return () if raw == [] else tuple(globs(raw))
 
 
 def weekdays(raw: Any) -> frozenset[int]:
-    """Read a list of weekdays; returns their numbers, Monday being 0."""
+    """Return the numbers of a list of weekdays; Monday is 0."""
     if isinstance(raw, list) and raw and all(day in _WEEKDAYS for day in raw):
         return frozenset(_WEEKDAYS.index(day) for day in raw)
     raise ValueError('a list of days: "mon", "tue", "wed", "thu", "fri", "sat", "sun"')
 
 
 def cadence(raw: Any) -> bool:
-    """Read `fixed` or `learned`; return whether the limit of a host is learned."""
+    """Return whether the limit of a host is learned, for `fixed` or `learned`."""
     if raw not in ("fixed", "learned"):
         raise ValueError('"fixed" or "learned"')
     return bool(raw == "learned")
 
 
 def upload_schedule(raw: Any) -> UploadSchedule:
-    """Read when a host is expected to upload, such as `"daily 02:00 Europe/Berlin +- 1h"`."""
+    """Return the schedule in a text such as `"daily 02:00 Europe/Berlin +- 1h"`."""
     match = _upload_schedule(raw) if isinstance(raw, str) else None
     if match is None:
         raise ValueError(
@@ -112,14 +111,14 @@ def upload_schedule(raw: Any) -> UploadSchedule:
 
 
 def wall_time(raw: Any) -> time:
-    """Read a time of day such as `"22:00"`."""
+    """Return a time of day such as `"22:00"`."""
     if isinstance(raw, str) and _is_wall_time(raw):
         return time.fromisoformat(raw)
     raise ValueError('a time of day from "00:00" to "23:59"')
 
 
 def zone(raw: Any) -> ZoneInfo:
-    """Read the name of a time zone."""
+    """Return the time zone with a name."""
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones  # noqa: PLC0415 - slow to import
 
     try:
@@ -133,7 +132,7 @@ def zone(raw: Any) -> ZoneInfo:
 
 
 def repeat(raw: Any) -> tuple[int, ...] | None:
-    """Read how often an alert is repeated: None for once in each UTC hour, else how long after the opening, each."""
+    """Return the ages at which an alert is repeated, in microseconds; None for once in each UTC hour."""
     if raw == "hour":
         return None
     if isinstance(raw, list) and raw:
@@ -151,7 +150,7 @@ def parse_duration(text: str) -> int:
 
 
 def choices(*known: str) -> Callable[[Any], tuple[str, ...]]:
-    """Read a list of some of the known words, without repetitions."""
+    """Return a reader for a list of some of the known words, without repetitions."""
 
     def read(raw: Any) -> tuple[str, ...]:
         if not isinstance(raw, list) or not raw or not all(one in known for one in raw):
@@ -162,7 +161,7 @@ def choices(*known: str) -> Callable[[Any], tuple[str, ...]]:
 
 
 def short_name(what: str, example: str) -> Callable[[Any], str]:
-    """Read a short name, of the same kind as a receiver's."""
+    """Return a reader for a short name, such as that of a receiver."""
 
     def read(raw: Any) -> str:
         if not isinstance(raw, str) or not is_receiver_name(raw):
@@ -173,28 +172,28 @@ def short_name(what: str, example: str) -> Callable[[Any], str]:
 
 
 def count(raw: Any) -> int:
-    """Read a whole number of 1 or more."""
+    """Return a whole number of at least 1."""
     if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
         raise ValueError("a whole number of 1 or more")
     return raw
 
 
 def ratio(raw: Any) -> float:
-    """Read a share, greater than 0 and at most 1."""
+    """Return a share, greater than 0 and at most 1."""
     if not isinstance(raw, (int, float)) or isinstance(raw, bool) or not 0 < raw <= 1:
         raise ValueError("a number greater than 0 and at most 1")
     return float(raw)
 
 
 def path(raw: Any) -> Path:
-    """Read a path. A relative path stays relative: the loader of the file resolves it."""
+    """Return a path. Relative paths stay relative, because the loader of the file resolves them."""
     if not isinstance(raw, str) or not raw or "\0" in raw:
         raise ValueError("a path, in quotes")
     return Path(raw)
 
 
 def path_globs(raw: Any) -> tuple[str, ...]:
-    """Read a path with wildcards, or a list of them, which may be empty."""
+    """Return paths with wildcards, from one text or a list, which may be empty."""
     globs = [raw] if isinstance(raw, str) else raw
     if not isinstance(globs, list) or not all(isinstance(one, str) and one and "\0" not in one for one in globs):
         raise ValueError('a list of paths with wildcards, such as ["old/index.jsonl*"]')
@@ -202,7 +201,7 @@ def path_globs(raw: Any) -> tuple[str, ...]:
 
 
 def choice(*names: str) -> Callable[[Any], str]:
-    """Read one of some words."""
+    """Return a reader for one of some words."""
 
     def read(raw: Any) -> str:
         if not isinstance(raw, str) or raw not in names:
@@ -213,31 +212,31 @@ def choice(*names: str) -> Callable[[Any], str]:
 
 
 def textfile(raw: Any) -> Path:
-    """Read the path of a file for node_exporter."""
+    """Return the path of a file for node_exporter."""
     if not isinstance(raw, str) or "\0" in raw or not raw.endswith(".prom") or len(Path(raw).name) <= len(".prom"):
         raise ValueError("the path of a file whose name ends in .prom, which is what node_exporter reads")
     return Path(raw)
 
 
 def text(raw: Any) -> str:
-    """Read a string that is not empty."""
+    """Return a string that is not empty."""
     if not isinstance(raw, str) or not raw:
         raise ValueError("a string that is not empty")
     return raw
 
 
 def field(raw: Any) -> str:
-    """Read the name of a field in a row of JSON."""
+    """Return the name of a field in a row of JSON."""
     if not isinstance(raw, str) or not _is_field(raw):
         raise ValueError("the name of a field, without quotes, backslashes and control characters")
     return raw
 
 
 def units(raw: Any) -> tuple[str, ...]:
-    """Read names or globs of systemd units, one or a list.
+    """Return names or globs of systemd units, from one text or a list.
 
-    Like systemctl, take one without suffix for a service. A template stands for its instances: nothing runs, or logs,
-    under its own name.
+    As in systemctl, a name without a suffix is a service. A template stands for its instances, because no unit runs or
+    logs under the name of a template.
     """
     named = raw if isinstance(raw, list) else [raw]
     if not named or not all(isinstance(one, str) and _is_unit_glob(one) for one in named):
@@ -252,7 +251,7 @@ def _with_suffix(name: str) -> str:
 
 
 def matches(raw: Any) -> tuple[tuple[str, ...], ...]:
-    """Read matches as journalctl takes them; returns the alternatives that "+" separates."""
+    """Return the alternatives of matches as in journalctl, which "+" separates."""
     fields = raw if isinstance(raw, list) else [raw]
     alternatives: list[list[str]] = [[]]
     for one in fields:
@@ -269,18 +268,18 @@ def matches(raw: Any) -> tuple[tuple[str, ...], ...]:
 
 
 receiver_name = short_name("receiver", "lab-2")
-"""Reads the name of a receiver."""
+"""The reader for the name of a receiver."""
 
 
 def namespace(raw: Any) -> str:
-    """Read the name of a journal namespace."""
+    """Return the name of a journal namespace."""
     if not isinstance(raw, str) or not _is_namespace(raw):
         raise ValueError("the name of a journal namespace, as in LogNamespace=")
     return raw
 
 
 def globs(raw: Any) -> tuple[str, ...]:
-    """Read a list of host globs; returns them as they match the names that hosts are known by."""
+    """Return a list of host globs, in the form that matches known host names."""
     if not isinstance(raw, list) or not raw or not all(isinstance(glob, str) and glob for glob in raw):
         raise ValueError('a list of host globs, such as ["bench-*"]')
     return tuple(map(safe_glob, raw))

@@ -1,1 +1,1 @@
-"""From bytes to observations, or to a counted rejection. Pure: no file, no clock."""
+"""Parse bytes to observations or counted rejections. Pure."""

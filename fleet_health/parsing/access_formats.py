@@ -1,6 +1,6 @@
-"""The access lines of known servers: which parts of a request a line contains, and how they are escaped.
+"""The formats of access lines of known servers: the parts of a request in a line, and their escaping.
 
-Each format was compared with the lines that the real server logs for hostile requests (tests/security).
+Each format was compared with the lines of the real server for hostile requests (tests/security).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _blank = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request, as far as servers log it. The client chooses all of it but the status.
+    """The parts of a request that servers log. The client chooses all of them but the status.
 
     Attributes:
-        path: The path, percent-encoded as it is sent.
+        path: The path, percent-encoded as sent.
         method: The method.
-        status: The server's response.
+        status: The status of the response.
         query: The query; empty if there is none.
         forwarded: The X-Forwarded-For header; empty if there is none.
         user: The user of basic authentication; empty if there is none.
@@ -46,18 +46,18 @@ class Request:
 
     @property
     def target(self) -> str:
-        """The path and the query, without blanks, which no server takes."""
+        """The path and the query, without blanks, which no server accepts."""
         path = _blank.sub("%20", self.path)
         return f"{path}?{_blank.sub('+', self.query)}" if self.query else path
 
 
 @dataclass(frozen=True, slots=True)
 class AccessFormat:
-    """How a server writes a request.
+    """The format in which a server logs a request.
 
     Attributes:
-        name: The server, and which of its formats.
-        write: Writes the line; several lines if a client can put a line break into it.
+        name: The server, and the name of the format.
+        write: Returns the line for a request; several lines if a client can put a line break into it.
         fields: The parts of a line that a client chooses, as attributes of `Request`.
         breaks_lines: Whether a client can put a line break into a line.
 
@@ -80,7 +80,7 @@ FIELD_NAMES = {
 
 
 def _uvicorn(request: Request) -> str:
-    """Write a request as uvicorn's access logger does, which trusts X-Forwarded-For from 127.0.0.1 by default."""
+    """Return a line of uvicorn's access logger, which trusts X-Forwarded-For from 127.0.0.1 by default."""
     client = request.forwarded.rpartition(",")[2].strip()
     if not client:
         client = "127.0.0.1:50000"

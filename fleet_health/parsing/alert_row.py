@@ -1,4 +1,4 @@
-"""Reading the rows of `alerts.jsonl`: which alert was sent, and when; or the whole row."""
+"""Parse the rows of `alerts.jsonl`."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ _decode_whole = msgspec.json.Decoder(_WholeRow, strict=False).decode
 
 
 def parse_alert_row(line: bytes) -> tuple[str, Instant] | None:
-    """Return a row's dedup key and its instant; None if the line is not such a row."""
+    """Return the dedup key and instant of a row; None if the line is not a row."""
     try:
         row = _decode(line)
         return row.dedup_key, parse_time(row.detected_at_wall)
-    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: no UTF-8, or no time
+    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: not UTF-8, or not a time
         return None
 
 
 def parse_incident_row(line: bytes) -> tuple[tuple[str, str, str], Instant] | None:
-    """Return a row's host, symptom and status (empty for an alert), and its instant; None for any other line."""
+    """Return host, symptom, status (empty for an alert) and instant of a row; None if the line is not a row."""
     try:
         row = _decode_incident(line)
         return (row.host, row.symptom, row.status), parse_time(row.detected_at_wall)
@@ -78,10 +78,10 @@ def parse_incident_row(line: bytes) -> tuple[tuple[str, str, str], Instant] | No
 
 
 def parse_whole_row(line: bytes) -> tuple[Alert | Notice, Instant] | None:
-    """Return the alert or notice that a row was written for, with its instant; None if the row is no row of ours.
+    """Return the alert or notice of a row, with its instant; None if the row is not one of fleet-health.
 
-    A row is ours if its key is that of its host, symptom and instant. The notice of a release that did not write
-    `lasted_s` cannot be made again.
+    A row of fleet-health has the dedup key of its host, symptom and instant. Notices of releases that did not write
+    `lasted_s` cannot be restored.
     """
     try:
         row = _decode_whole(line)

@@ -1,8 +1,8 @@
-"""Bisection of a file of dated lines: where to start reading so as to see everything since an instant.
+"""Bisect a file of dated lines, to find the offset from which to read all lines since an instant.
 
-The lines are nearly, but not strictly, in order of time: two uploads may finish in another order than they were
-stamped, and a clock may be stepped. So a probe goes by the *latest* time in a block of lines rather than by one line,
-and aims `SLACK_US` earlier than asked. If a probe finds no dated line, more is read.
+The lines are nearly in order of time, but not strictly: two uploads may finish in another order than they were stamped,
+and a clock may be stepped. So a probe uses the *latest* time in a block of lines rather than one line, and searches for
+an instant `SLACK_US` earlier. If a probe finds no dated line, more lines are read.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 SLACK_US = 600 * SECOND_US
-"""A line further out of order than this may be missed."""
+"""A line that is out of order by more than this may be missed."""
 
 WHOLE_SIZE = 1 << 20
-"""A file up to this size is read whole: that takes milliseconds, and is exact in any order of the lines."""
+"""A file up to this size is read whole, which takes milliseconds and is exact for any order of lines."""
 
 _PROBE_SIZE = 16 << 10
 
@@ -31,19 +31,19 @@ def entry_offset(
     time_of: Callable[[bytes], Instant | None],
     since: Instant,
 ) -> int:
-    """Find the offset of a line such that all lines before it are dated before `since`.
+    """Return the offset of a line such that all earlier lines are dated before `since`.
 
     Args:
-        read_at: Returns the bytes from an offset (first), at most a number of them (second).
-        size: The file's size.
+        read_at: Returns at most the given number of bytes (second argument) from an offset (first).
+        size: The size of the file.
         time_of: Returns the time of a line; None if the line is not dated.
-        since: The instant since which all lines are needed.
+        since: The instant from which all lines are needed.
 
     """
     if size <= WHOLE_SIZE:
         return 0
     target = since - SLACK_US
-    before, behind = 0, size  # up to `before` all is too old; what is from `behind` on must be read
+    before, behind = 0, size  # lines up to `before` are too old, and lines from `behind` on are needed
     while behind - before > _PROBE_SIZE:
         middle = (before + behind) // 2
         latest = _latest_time(read_at(middle, _PROBE_SIZE), time_of)
@@ -58,6 +58,6 @@ def entry_offset(
 
 
 def _latest_time(block: bytes, time_of: Callable[[bytes], Instant | None]) -> Instant | None:
-    # The first and the last piece are parts of lines.
+    # The first and the last piece may be incomplete lines.
     times = [at for line in block.split(b"\n")[1:-1] if (at := time_of(line)) is not None]
     return max(times, default=None)

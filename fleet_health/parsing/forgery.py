@@ -1,8 +1,8 @@
-"""Tries whether a client's text can satisfy a receiver's patterns for another host.
+"""Try whether text from a client can match the patterns of a receiver for another host.
 
-In each known access format, a request of one host is written with a text about another host in each field that a client
-chooses. If the parser then counts anything for the other host, the patterns can be forged: any client that may send a
-request can end another host's alert, or cause one.
+For each known access format, a request of one host is logged with text about another host in each field that a client
+chooses. If the parser then counts the line for the other host, the patterns can be forged: any client could end or
+cause alerts of other hosts.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _SHORTEST_PREFIX = 4
 
 @dataclass(frozen=True, slots=True)
 class Forgery:
-    """A line that a client can cause, and that is counted for another host.
+    """A line that a client can cause and that is counted for another host.
 
     Attributes:
-        pattern: The key of the pattern that it satisfies.
-        format: The server that writes the line, and its format.
-        field: The field of the request that held the text.
+        pattern: The key of the pattern that it matches.
+        format: The name of the access format of the line.
+        field: The field of the request that contained the text.
         line: The line.
-        counted: The host that it is counted for.
+        counted: The host for which it is counted.
 
     """
 
@@ -48,7 +48,7 @@ class Forgery:
 def forgeries(
     response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
 ) -> list[Forgery]:
-    """Return one forged line for each pattern, format and field in which one could be made."""
+    """Return one forgery for each pattern, format and field for which there is one."""
     parser = LogParser(response, unstamped_marker, unstamped_host)
     texts = list(dict.fromkeys(_texts(response, unstamped_marker, unstamped_host)))
     found: dict[tuple[str, str, str], Forgery] = {}
@@ -64,10 +64,10 @@ def forgeries(
 
 
 def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
-    """Return the formats in which the parser finds an honest request; if there are none, all without line breaks.
+    """Return the formats in which the parser finds an honest request; if none, all without line breaks.
 
-    Some servers let a client put a line break into their lines, and so add a line of any kind. That counts against the
-    patterns only if they read the lines of such a server.
+    Some servers let clients put a line break into their lines, and so add any line. This matters only if the patterns
+    match lines of such a server.
     """
     in_use = [form for form in FORMATS if parser.parse(_written(form, _OWN_REQUESTS[0]), 0)[0]]
     return in_use or [form for form in FORMATS if not form.breaks_lines]
@@ -76,7 +76,7 @@ def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
 def _texts(
     response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
 ) -> Iterator[str]:
-    """Return what a client would send: lines about another host, and their beginnings, which the log completes."""
+    """Yield texts that a client could send: lines about another host, and beginnings that the log completes."""
     whole = [form.write(Request(f"/v1/episodes/{VICTIM}/e1", status=201)) for form in FORMATS]
     whole = [line for line in whole if response.search(line)]
     whole += samples(response, {"host": VICTIM, "status": "201"}) + samples(response, {"host": VICTIM})

@@ -1,4 +1,4 @@
-"""A row of `index.jsonl`: the host that uploaded, and when the receiver accepted the upload."""
+"""Parse rows of `index.jsonl`: the host of an upload, and when the receiver accepted it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = 20_000
 
 _PIECE_SIZE = 1 << 17
 _LINE_BREAK = b"\nnull null\n"
-# How many objects within one row, which may be no rows, are tried to find the row that ends a line.
+# How many objects in a line are tried to find the row at its end.
 _MOST_OBJECTS = 8
 _host_of_row, _time_of_row = attrgetter("host"), attrgetter("time")
 
@@ -43,22 +43,22 @@ class _Names(dict[str, str]):
 
 
 class IndexParser:
-    """Reads index rows whose host and time stand under the two keys given."""
+    """Parses rows of an index, with the keys of the host and the time as configured."""
 
     def __init__(self, *, host_field: str, time_field: str) -> None:
         def row(time_type: type) -> Any:
-            # A struct of two fields lets the decoder skip the rest of a row unread: five times the speed of `json`.
+            # With a struct of two fields, the decoder skips the rest of a row, which is five times as fast as `json`.
             names = {"host": host_field, "time": time_field}
             return msgspec.defstruct("IndexRow", [("host", str), ("time", time_type)], rename=names, gc=False)
 
-        # It reads the times that programs write (RFC 3339) as well, at no cost; other ones are read from their text.
+        # The decoder also parses the usual times (RFC 3339) at no cost. Other times are parsed from their text.
         dated, undated = row(datetime), row(str)
         self._decode_dated, self._decode_undated = (msgspec.json.Decoder(one).decode for one in (dated, undated))
         self._decode_values = msgspec.json.Decoder(dated | None).decode_lines
         self._names = _Names()
 
     def parse(self, line: bytes) -> Upload | Rejection:
-        """Read one line, without its newline."""
+        """Parse one line, without its newline."""
         try:
             try:
                 row = self._decode_dated(line)
@@ -67,7 +67,7 @@ class IndexParser:
                 row = self._decode_undated(line)
                 at = parse_time(row.time)
             if not line.isascii():
-                line.decode("utf-8")  # the decoder does not look into what it skips
+                line.decode("utf-8")  # the decoder does not check the parts that it skips
         except TimeError as error:
             return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -75,7 +75,7 @@ class IndexParser:
         return Upload(self._names[row.host], at) if row.host else rejection("empty host", line)
 
     def parse_block(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
-        r"""Read a block of whole lines, each ended by `\n`."""
+        r"""Parse a block of complete lines, each with its `\n`."""
         uploads: list[Upload] = []
         rejections: list[Rejection] = []
         parse = self.parse
@@ -94,10 +94,10 @@ class IndexParser:
         return uploads, rejections
 
     def _row_behind_torn(self, line: bytes) -> list[Upload]:
-        """Return the row at the end of a line that is not a row itself; empty if there is none.
+        """Return the row at the end of a line that is not itself a row; empty if there is none.
 
-        A power cut tears the last row, and the next one is appended right behind it. No text of a client is mistaken
-        for a row: within a string of JSON the quotation marks of a key are escaped.
+        After a power cut the last row may be incomplete, and the next row is appended directly to it. Text from clients
+        is not mistaken for a row, because quotation marks are escaped within a string of JSON.
         """
         begin = len(line)
         for _ in range(_MOST_OBJECTS):
@@ -108,13 +108,13 @@ class IndexParser:
         return []
 
     def parse_latest(self, block: bytes, until: Instant) -> tuple[list[Upload], list[Rejection], int]:
-        r"""Read a block of whole lines, each ended by `\n`, for each host's latest upload.
+        r"""Parse a block of complete lines, each with its `\n`, for the latest upload of each host.
 
-        This is several times as fast as `parse_block`. If any row of the block is dated after `until`, all rows are
+        This is several times as fast as `parse_block`. If a row of the block is dated after `until`, all uploads are
         returned.
 
         Returns:
-            The uploads, what could not be read, and how many rows were read.
+            The uploads, the rejections, and the number of rows.
 
         """
         latest = self._latest_in_plain_block(block)
@@ -125,7 +125,7 @@ class IndexParser:
         return [Upload(names[host], from_datetime(moment)) for host, moment in moments.items()], [], count
 
     def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
-        """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
+        """Parse a block like `parse_block`, but in a third of the time if all rows are plain."""
         names, rows = self._names, list[Any]()
         for piece in _pieces(block):
             plain = self._plain_rows(piece)
@@ -135,7 +135,7 @@ class IndexParser:
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes) -> tuple[dict[str, datetime], int] | None:
-        """Return each host's latest time and the number of rows; None if anything at all is odd, in whichever line."""
+        """Return host -> latest time, and the number of rows; None if any line is not a plain row."""
         latest: dict[str, datetime] = {}
         count, known_at = 0, latest.get
         for piece in _pieces(block):
@@ -151,29 +151,29 @@ class IndexParser:
         return (latest, count) if latest else None
 
     def _plain_rows(self, lines: bytes) -> list[Any]:
-        """Return the row of each line; an empty list if any line is not a plain row.
+        """Return the row of each line; empty if any line is not a plain row.
 
-        One call decodes all lines and ignores line breaks: a line might hold two rows, and a row might span two lines.
-        So each line break is replaced by two nulls, which cannot be adjacent within a value. If there are no other
-        nulls, and a row before each of these pairs, each line is a row.
+        One call decodes all lines and ignores line breaks, so a line might contain two rows, and a row might span two
+        lines. Therefore each line break is replaced by two nulls, which cannot be adjacent within a value. If there are
+        no other nulls, and a row before each pair, each line is a row.
         """
         spread = lines.replace(b"\n", _LINE_BREAK)
         count = (len(spread) - len(lines)) // (len(_LINE_BREAK) - 1)
         try:
             values = self._decode_values(spread)
             if not lines.isascii():
-                lines.decode("utf-8")  # the decoder does not look into what it skips
+                lines.decode("utf-8")  # the decoder does not check the parts that it skips
             rows = values[::3]
             is_plain = len(rows) == count and values.count(None) == 2 * count and rows.count(None) == 0
             is_plain = is_plain and len(values) == 3 * count and all(map(_host_of_row, rows))
-            times = sorted(map(_time_of_row, rows)) if is_plain else []  # as good as sorted: hardly more than a look
+            times = sorted(map(_time_of_row, rows)) if is_plain else []  # cheap, because the times are nearly sorted
             is_plain = bool(times) and times[0] >= EARLIEST and times[-1] < LATEST
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # TypeError: a time without offset
             return []
         return rows if is_plain else []
 
     def missed_in_a_row(self, block: bytes) -> int:
-        """Return how many rows at the end of a block could not be read; blank lines are no rows."""
+        """Return the number of rows at the end of a block that could not be parsed. Blank lines do not count."""
         missed, end = 0, len(block)
         while end > 0:
             begin = block.rfind(b"\n", 0, end - 1) + 1
@@ -186,13 +186,13 @@ class IndexParser:
         return missed
 
     def time_of(self, line: bytes) -> Instant | None:
-        """Return a row's time; None if the line is not a row."""
+        """Return the time of a row; None if the line is not a row."""
         result = self.parse(line)
         return result.at if isinstance(result, Upload) else None
 
 
 def _pieces(block: bytes) -> Iterator[bytes]:
-    """Cut a block of lines into pieces of lines: small ones, for what is made of them is soon in no cache any more."""
+    """Yield pieces of a block of lines, small enough for their results to stay in the cache of the processor."""
     begin = 0
     while begin < len(block):
         end = block.find(b"\n", begin + _PIECE_SIZE) + 1 or len(block)
@@ -201,7 +201,7 @@ def _pieces(block: bytes) -> Iterator[bytes]:
 
 
 def is_whole_row(line: bytes) -> bool:
-    """Return whether a line without its newline is a whole object of JSON, so that nothing of it is still to come."""
+    """Return whether a line without its newline is a complete object of JSON."""
     try:
         return isinstance(msgspec.json.decode(line.strip(b"\0")), dict)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -209,11 +209,11 @@ def is_whole_row(line: bytes) -> bool:
 
 
 def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterator[bytes]:
-    """Return the pieces of lines outside runs of NUL. A power cut leaves such runs: the file had grown unfilled."""
+    """Yield lines without runs of NUL, which a power cut leaves where the file had grown but was not written."""
     for line in lines:
         if b"\0" in line:
             rejections.append(rejection("NUL bytes", line))
-            # Text between several runs may be anything, and a client could make it many pieces: it is dropped.
+            # Text between several runs is dropped, because a client could make it many pieces.
             first, _, behind = line.strip(b"\0").partition(b"\0")
             last = behind.rpartition(b"\0")[2]
             yield from (piece for piece in (first, last) if piece)

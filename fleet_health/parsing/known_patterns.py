@@ -1,7 +1,7 @@
-"""Patterns for the access lines of known servers, and what keeps a line from matching a pattern.
+"""Patterns for the access lines of known servers, and the reason why a line does not match a pattern.
 
-Each pattern is a whole line, and takes a host from the path of the request alone: clients choose the rest. The examples
-in another-receiver.md are these.
+Each pattern matches a whole line, and takes the host only from the path of the request, because clients choose the
+rest. They are the examples in another-receiver.md.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 
 from fleet_health.parsing.pattern_sample import literals_of, upload_words
 
-# Where the method and the path of an upload stand in the templates.
+# The placeholders for the method and the path of an upload in the templates.
 _METHOD, _PATH = "@METHOD@", "@PATH@"
 DEFAULT_WORDS = ("PUT", "/v1/episodes/")
 
-# A path in which a client hides another one counts as a line that names no host.
+# A path in which a client hides another one is treated as a line without a host.
 _HOST = (
     rf'(?:https?://[^/\s"]*)?{_PATH}(?:(?!(?:[^\s?]*(?:/|%2[Ff]))?(?:\.|%2[Ee]){{1,2}}(?:[/?\s]|%2[Ff]))'
     r'(?P<host>[^/\s"?]*)/)?\S*'
@@ -28,7 +28,7 @@ _HOST_IN_JSON = (
 _DATE, _DATE_ISO = r"\[\d\d/\w{3}/\d{4}:[\d:]{8} [+-]\d{4}\]", r"\[[\d-]{10} [\d:]{8} [+-]\d{4}\]"
 _REQUEST = rf'"{_METHOD} {_HOST} HTTP/\d(?:\.\d)?"'
 _STATUS = r"(?P<status>\d{3})"
-# Any texts and what is between them, so that a key is never taken from within a text.
+# Any sequence of strings and other text, so that a key is never matched within a string.
 _ANYTHING = r'[^"]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"]*)*'
 
 _KEYS = {
@@ -37,22 +37,22 @@ _KEYS = {
     _STATUS: ("status", "status_code", "response_code", "code"),
 }
 _UPLOADING = "PUT|POST|PATCH"
-# A client's own text, such as its User-Agent, stands behind the request in every format but that of uvicorn.
+# In every format but that of uvicorn, text from clients, such as the User-Agent, follows the request.
 _request = re.compile(rf'(?<!\w)(?P<method>{_UPLOADING}) (?:https?://[^/\s"]*)?(?P<path>/[^\s"?\x1b]*)').search
 _json_method = re.compile(rf'"(?:{"|".join(_KEYS[_METHOD])})"\s*:\s*"({_UPLOADING})"').search
 _json_path = re.compile(rf'"(?:{"|".join(_KEYS[_PATH])})"\s*:\s*"(?:https?://[^/\s"\\]*)?(/[^"?\\]*)').search
 _COLOUR = "\x1b["
-_BREAKS = "A client can put a line break into such a line, and so forge any line: log by a proxy, or in another format."
+_BREAKS = "A client can put a line break into such a line, and so forge any line. Log in another format, or in a proxy."
 
 
 @dataclass(frozen=True, slots=True)
 class KnownPattern:
-    """A pattern that `journal.response` can be set to.
+    """A pattern for `journal.response`.
 
     Attributes:
-        format: The server, and which of its formats.
+        format: The server, and the name of the format.
         pattern: The regular expression.
-        note: What is to be known of it; may be empty.
+        note: A remark for operators; may be empty.
 
     """
 
@@ -61,7 +61,7 @@ class KnownPattern:
     note: str = ""
 
     def of(self, method: str, path: str) -> KnownPattern:
-        """Return it for uploads of another method and path."""
+        """Return the pattern for uploads with a method and a path before the host."""
         texts = {_METHOD: _escaped(method), _PATH: _escaped(path)}
         pattern = self.pattern
         for mark, text in texts.items():
@@ -80,7 +80,7 @@ _TEMPLATES = (
         "uvicorn, coloured",
         rf'^\x1b\[\d+mINFO\x1b\[0m: {{5}}.* - "\x1b\[1m{_METHOD} {_PATH}(?P<host>[^/\s"?]*)/\S+'
         rf' HTTP/\d(?:\.\d)?\x1b\[0m" \x1b\[\d+m{_STATUS}(?: [^"\d\x1b]*)?\x1b\[0m$',
-        "Better switch the colours off, with `--no-use-colors`: then the default pattern reads the lines.",
+        "Better switch the colours off with `--no-use-colors`; the default pattern then matches the lines.",
     ),
     KnownPattern("gunicorn, the request alone", rf"^\S+ {_DATE} {_REQUEST} {_STATUS}$"),
     KnownPattern(
@@ -92,7 +92,7 @@ _TEMPLATES = (
     KnownPattern(
         "nginx, Apache or gunicorn: combined",
         rf'^.*? {_DATE} {_REQUEST} {_STATUS} (?:\d+|-) ".*"$',
-        "If this is gunicorn: a client can put a line break into the user name, so let it log the request alone.",
+        "With gunicorn, a client can put a line break into the user name, so log the request alone.",
     ),
     KnownPattern(
         "nginx, the path as JSON", rf'^\{{"method":"{_METHOD}","uri":{_HOST_IN_JSON},"status":"{_STATUS}"\}}$'
@@ -106,16 +106,17 @@ _TEMPLATES = (
 
 
 def known_patterns(method: str, path: str) -> tuple[KnownPattern, ...]:
-    """Return the pattern of each known format, for uploads of a method and of a path up to the host."""
+    """Return the pattern of each known format, for uploads with a method and a path before the host."""
     return tuple(one.of(method, path) for one in _TEMPLATES)
 
 
 def suggested(line: str, words: tuple[str, ...]) -> KnownPattern | None:
-    """Return a pattern that matches an upload line; None if it is of no format that is known.
+    """Return a pattern that matches an upload line; None if its format is unknown.
 
     Args:
         line: The line.
-        words: The method and the path of an upload, as `upload_words` gives them; of fewer the usual ones are taken.
+        words: The method and the path of an upload, as `upload_words` returns them. Missing ones are replaced by usual
+            ones.
 
     """
     method, path = words if len(words) == len(DEFAULT_WORDS) else DEFAULT_WORDS
@@ -128,9 +129,9 @@ def suggested(line: str, words: tuple[str, ...]) -> KnownPattern | None:
 
 
 def upload_request(line: str) -> tuple[str, str] | None:
-    """Return the method and the path of an upload that a line may be about, in whatever format; None if there is none.
+    """Return the method and path of an upload that a line in any format may be about; None if there is none.
 
-    It is a hint where to look: a client can write such text. Whether a pattern matches is another question.
+    This is only a hint, because clients can write such text.
     """
     if (found := _request(line)) is not None:
         return found["method"], found["path"]
@@ -139,9 +140,9 @@ def upload_request(line: str) -> tuple[str, str] | None:
 
 
 def _of_flat_json(line: str) -> KnownPattern | None:
-    """Make a template for a line that is a JSON object of plain values; None if it is none, or lacks a key.
+    """Return a template for a line that is a flat JSON object; None for other lines, or if a key is missing.
 
-    Where objects lie within, a client may choose their keys, such as names of headers.
+    The object must be flat, because clients may choose the keys of nested objects, such as names of headers.
     """
     try:
         row = json.loads(line)
@@ -163,9 +164,9 @@ def _of_flat_json(line: str) -> KnownPattern | None:
 
 
 def reason_against(line: str, response: re.Pattern[str]) -> str:
-    """Return the nearest reason why a line does not match a pattern, in a few words."""
+    """Return the most likely reason why a line does not match a pattern, in a few words."""
     if _COLOUR in line and _COLOUR not in response.pattern:
-        return "it is coloured: it holds ANSI escape sequences"
+        return "it is coloured: it contains ANSI escape sequences"
     words = upload_words(response)
     if len(words) == len(DEFAULT_WORDS) and (known := suggested(line, words)) is not None:
         return f"it is of another format: {known.format}"
@@ -173,10 +174,10 @@ def reason_against(line: str, response: re.Pattern[str]) -> str:
     for text in literals_of(response):
         found = line.find(text, place)
         if found < 0:
-            where = f" behind `{before}`" if before else ""
-            return f"the pattern asks for `{text}`{where}"
+            where = f" after `{before}`" if before else ""
+            return f"the pattern requires `{text}`{where}"
         place, before = found + len(text), text
-    return "it holds the texts that the pattern asks for, and something else in, before or behind them"
+    return "it contains the texts that the pattern requires, and other text in, before or after them"
 
 
 def _escaped(text: str) -> str:

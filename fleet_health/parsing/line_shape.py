@@ -1,10 +1,10 @@
-"""The shape of a log line: what remains of it when all that changes from line to line is folded."""
+"""The shape of a log line: the line with placeholders for numbers, times and other parts that vary."""
 
 from __future__ import annotations
 
 import re
 
-# In this order: what is longer and rarer first. Each begins and ends where no other letter or digit is beside it.
+# Longer and rarer parts come first. Each part begins and ends at a word boundary.
 _folds = re.compile(
     r"""
     (?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)
@@ -20,5 +20,5 @@ _LENGTH = 500
 
 
 def line_shape(line: str) -> str:
-    """Return the shape of a line: its first 500 characters, with `<n>` for a number, `<address>` for one, and so on."""
+    """Return the first 500 characters of a line with placeholders, such as `<n>` for a number."""
     return _folds.sub(lambda match: f"<{match.lastgroup}>", line[:_LENGTH])

@@ -1,7 +1,7 @@
-"""Times as people read them: in the local zone with its offset, to the second.
+"""Format times for people: in the local zone with its offset, to the second.
 
-Programs get ISO 8601 in UTC, in documents, rows and fields. Sentences are made with such times as well, and `localized`
-rewrites them where a person reads the sentence. The local zone is that of the process: TZ, or /etc/localtime.
+Documents, rows and fields contain times in ISO 8601 in UTC, for programs. Sentences are made with such times too, and
+`localized` rewrites them for people. The local zone is that of the process: TZ, or /etc/localtime.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ _utc_times = re.compile(
 
 
 def local(at: Instant) -> str:
-    """Write an instant for a person: `2026-11-23 19:55:00+01:00`, rounded down to the second."""
+    """Return an instant as `2026-11-23 19:55:00+01:00`, rounded down to the second."""
     there = datetime.fromisoformat(isoformat(at // SECOND_US * SECOND_US))
     try:
         return there.astimezone().isoformat(" ")
-    except (OverflowError, ValueError, OSError):  # the C library knows no such year
+    except (OverflowError, ValueError, OSError):  # the C library does not support the year
         return there.isoformat(" ")
 
 
 def zone_at(at: Instant) -> str:
-    """Name the local zone at an instant, to stand behind a time: `UTC`, or its offset, such as `+01:00`."""
+    """Return the local zone at an instant, to append to a time: `UTC`, or an offset such as `+01:00`."""
     offset = local(at)[19:]
     return "UTC" if offset == "+00:00" else offset
 
 
 def local_wall(wall: str) -> str:
-    """Write a time of a document, in ISO 8601, for a person."""
+    """Return a time in ISO 8601, as in documents, in the form of `local`."""
     return local(from_datetime(datetime.fromisoformat(wall)))
 
 
 def localized(text: str) -> str:
-    """Rewrite every time in ISO 8601 and UTC that stands in a text as `local` writes it."""
+    """Return a text with every time in ISO 8601 in UTC replaced by the form of `local`."""
     return _utc_times.sub(_localized, text)
 
 
 def _localized(match: re.Match[str]) -> str:
     try:
         return local(from_datetime(datetime.fromisoformat(match[0])))
-    except ValueError:  # it only looks like one
+    except ValueError:  # it only looks like a time
         return match[0]

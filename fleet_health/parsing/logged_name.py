@@ -1,14 +1,14 @@
-r"""A host's name as it stands in a log line, and the name itself.
+r"""Convert between the name of a host and its encodings in log lines.
 
-A host has one name, and every log writes it in its own way. The path and the query of a request are percent-encoded,
-and servers log them like that: uvicorn writes `b%C3%BCro` for `büro`, and `aa%3Abb` for `aa:bb`. JSON escapes
-characters (`\u00fc`), nginx and Apache escape bytes (`\xC3\xBC`). Each of these is decoded exactly
-once: a request for `%2576` is an upload of `%76`, not of `v`.
+A host has one name, but logs encode it in several ways. The path and the query of a request are percent-encoded, and
+servers log them so: uvicorn writes `b%C3%BCro` for `büro`, and `aa%3Abb` for `aa:bb`. JSON escapes characters
+(`\u00fc`), nginx and Apache escape bytes (`\xC3\xBC`). Each encoding is decoded exactly once: a request for `%2576` is
+an upload of `%76`, not of `v`.
 
-A receiver may also keep the name as it stood in the request's path: in its index, and in what it logs itself. Such a
-name is decoded as well, if it can be nothing but the encoding of another one.
+A receiver may also write the encoded name from the path of a request to its index and its own messages. Such a name is
+decoded too, if it can only be the encoding of another name.
 
-The reverse is a pattern that finds a name in lines in any of these encodings.
+`pattern_for` is the reverse: a pattern that finds a name in any of these encodings.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What leads up to a name in its own word, which a blank or a quote begins.
+# The text before a name in the same word, which begins after a blank or a quote.
 _lead = re.compile(r"""[^\s"']*\Z""").search
 _escaped_octets = re.compile(r"(?:\\x[0-9A-Fa-f]{2})+")
 _REPLACEMENT = "\ufffd"
 _SHORT_ESCAPES = {'"': r"\"", "\\": r"\\", "/": r"\/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _UNRESERVED = frozenset("-._~")
-# What may stand in a path as it is (RFC 3986), and octets that may not.
+# Characters that a path may contain unencoded (RFC 3986), and encoded octets of other characters.
 _is_path_segment = re.compile(
     r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%(?!2[5DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])[0-9A-Fa-f]{2})+",
     re.ASCII,
@@ -38,10 +38,11 @@ _is_path_segment = re.compile(
 
 
 def logged_name(line: str, begin: int, end: int) -> str:
-    """Return the name that stands between two offsets of a log line, without the encodings of the log and the URL.
+    """Return the name between two offsets of a log line, without the encodings of the log and the URL.
 
-    Percent-encoding is undone in a URL only, which is where a path or a query leads up to the name in the same word: an
-    application's own `host=50%25` means what it says. As in receivers, octets that are not UTF-8 become U+FFFD.
+    Percent-encoding is decoded only in a URL, where a path or a query precedes the name in the same word. So
+    `host=50%25` in a message of an application is left unchanged. As in receivers, octets that are not UTF-8 become
+    U+FFFD.
     """
     name = line[begin:end]
     if "%" not in name and "\\" not in name and "+" not in name:
@@ -62,11 +63,11 @@ def logged_name(line: str, begin: int, end: int) -> str:
 
 
 def kept_name(name: str) -> str:
-    """Return the name that a receiver keeps, in its index or a message of its own, without the encoding of a URL.
+    """Return a name from the index or a message of a receiver, without the encoding of a URL.
 
-    A name is decoded only if it can be nothing but the encoding of another one: each encoded octet must need the
-    encoding in a path, and the octets must be UTF-8. So `b%C3%BCro` is `büro`, but `%76` is not `v`. A name with a `%`
-    of its own is kept, too: `50%25` may be the host's own name.
+    A name is decoded only if it can only be the encoding of another name: each encoded octet must require encoding in a
+    path, and the octets must be UTF-8. So `b%C3%BCro` is `büro`, but `%76` is not `v`. An encoded `%` is left unchanged
+    too, because `50%25` may be the name of the host.
     """
     if "%" not in name or not _is_path_segment(name):
         return name
@@ -79,9 +80,9 @@ def _decoded(octets: re.Match[str]) -> str:
 
 
 def pattern_for(name: str) -> str:
-    r"""Return a PCRE that finds a name in lines, however a log writes it, in NFC or NFD; of printable ASCII only.
+    r"""Return a PCRE, in printable ASCII, that finds a name in any encoding, in NFC or NFD.
 
-    It is for matching octets, as `journalctl --grep` does: a character beyond ASCII stands there as `\xc3\xbc`.
+    It matches octets, as `journalctl --grep` does: non-ASCII characters are written as `\xc3\xbc`.
     """
     forms = dict.fromkeys((name, normalize("NFD", name)))
     patterns = ["".join(map(_any_way, form)) for form in forms]
@@ -95,11 +96,11 @@ def _any_way(character: str) -> str:
 
 
 def _ways(character: str) -> Iterator[str]:
-    """Return each way in which a log may write a character that a URL encodes."""
+    """Yield each form in which a log may write a character that a URL encodes."""
     if character == _REPLACEMENT:
         yield from (r"(?:%[89A-Fa-f][0-9A-Fa-f])+", r"(?:\\x[89A-Fa-f][0-9A-Fa-f])+", r"[\x80-\xff]+")
         return
-    is_octet = "\udc80" <= character <= "\udcff"  # one that was not UTF-8 in the line
+    is_octet = "\udc80" <= character <= "\udcff"  # not UTF-8 in the line
     octets = [f"{octet:02x}" for octet in character.encode("utf-8", "surrogateescape" if is_octet else "surrogatepass")]
     yield "".join(f"\\x{octet}" for octet in octets)
     for mark in ("%", r"\\x"):

@@ -1,4 +1,4 @@
-"""A text that a regular expression matches, made from the expression itself: what a client would send to satisfy it."""
+"""Make texts that a regular expression matches from the expression itself, as a client would to match it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-# Tried in this order where an expression leaves a choice.
+# The characters that are tried in this order if an expression leaves a choice.
 _CANDIDATES = "v1 /:-._a0\"'=,?[]{}()"
 _ALTERNATIVES = 3
 _DEEPEST = 50
@@ -16,7 +16,7 @@ _path = re.compile(r"(?:^|[\s\"'])(/\w[^\s\"']*)")
 
 
 def samples(pattern: re.Pattern[str], groups: dict[str, str]) -> list[str]:
-    """Return texts that the pattern matches with these texts in its named groups; none if none could be made."""
+    """Return texts that the pattern matches with the given texts in its named groups; empty if none could be made."""
     made = []
     for choice in range(_ALTERNATIVES):
         text = _Writer(pattern, groups, choice).write()
@@ -28,9 +28,9 @@ def samples(pattern: re.Pattern[str], groups: dict[str, str]) -> list[str]:
 
 @lru_cache(maxsize=4)
 def upload_words(response: re.Pattern[str]) -> tuple[str, ...]:
-    """Return what each upload line holds by a pattern, in whatever format: its method and its path.
+    """Return the texts that a pattern requires of each upload line, in any format: the method and the path.
 
-    Nothing if the pattern asks for no path.
+    Empty if the pattern requires no path.
     """
     runs = literals_of(response)
     paths = [found[1] for run in runs if (found := _path.search(run))]
@@ -39,7 +39,7 @@ def upload_words(response: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def literals_of(pattern: re.Pattern[str]) -> tuple[str, ...]:
-    """Return the texts that whatever the pattern matches must hold, in order; none if they cannot be found out."""
+    """Return the texts that each match must contain, in order; empty if they cannot be determined."""
     try:
         parser: Any = importlib.import_module("re._parser")
         runs = [""]
@@ -50,7 +50,7 @@ def literals_of(pattern: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def _collect_literals(items: Any, runs: list[str], depth: int) -> None:
-    """Add the texts that each match holds, in order: a new one wherever something else may stand between."""
+    """Append the texts that each match contains, in order, with a new one wherever other text may be in between."""
     if depth > _DEEPEST:
         raise ValueError("nested too deeply")
     for kind, value in items:
@@ -70,7 +70,7 @@ def _collect_literals(items: Any, runs: list[str], depth: int) -> None:
 
 
 class _Writer:
-    """Writes one text; `choice` is the alternative that is taken where there are several."""
+    """Makes one text. `choice` is the number of the alternative to use if there are several."""
 
     def __init__(self, pattern: re.Pattern[str], groups: dict[str, str], choice: int) -> None:
         self._pattern = pattern
@@ -80,7 +80,8 @@ class _Writer:
 
     def write(self) -> str | None:
         try:
-            # Its own parser, which has no public name. Without it there are no samples, and the known lines are tried.
+            # The parser of `re` has no public name. Without it there are no samples, and only the known lines are
+            # tried.
             parser: Any = importlib.import_module("re._parser")
             return self._sequence(parser.parse(self._pattern.pattern, self._pattern.flags & ~re.UNICODE), 0)
         except (ImportError, AttributeError, TypeError, ValueError, LookupError, RecursionError, re.error):
@@ -116,7 +117,7 @@ class _Writer:
                 return self._sequence(value, depth)
             case "GROUPREF":
                 return str(self._written.get(value, ""))
-            case _:  # positions and assertions take no room; what they ask for is seen when the text is tried
+            case _:  # positions and assertions match no characters; trying the text shows whether they hold
                 return ""
 
 
@@ -146,10 +147,10 @@ def _is_of_category(sign: str, category: str) -> bool:
 
 
 def _first(items: Any) -> str:
-    """Return the first character that a class names."""
+    """Return the first character in a class."""
     for kind, value in items:
         if str(kind) == "LITERAL":
             return chr(value)
         if str(kind) == "RANGE":
             return chr(value[0])
-    raise ValueError("a class without a character of its own")
+    raise ValueError("a class without a single character")

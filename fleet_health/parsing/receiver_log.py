@@ -1,8 +1,8 @@
-"""The receiver's log: an access line, or a warning that an upload carries no code stamp.
+"""Parse the log of a receiver: access lines, and warnings about uploads without a stamp.
 
-Which line is which is configuration, so that another receiver can be watched. Clients choose much of an access line
-(path, query, headers that the server logs), so what a line is taken for must never depend on text that a client chose:
-the patterns are anchored to whole lines, and an access line is never read as a warning, whatever it quotes.
+The patterns for both are configurable, so that other receivers can be watched. Clients choose much of an access line
+(path, query, logged headers), so the kind of a line must not depend on text from a client: the patterns are anchored to
+whole lines, and an access line is never parsed as a warning.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ LogObservation: TypeAlias = Response | Unstamped
 
 
 class _Observations(Protocol):
-    """A list that may hold more than what is read here."""
+    """A list of observations, which may contain other kinds as well."""
 
     def append(self, observation: LogObservation, /) -> None:
-        """Append."""
+        """Append an observation."""
 
 
-# What a client can write into the journal must not decide how long a message keeps the event loop busy: 1 MiB of line
-# breaks took 7 s. journald makes one entry of each line of a service's output; a traceback has some dozens.
+# A message that a client causes must not block the event loop for long; 1 MiB of line breaks took 7 s. journald makes
+# one entry of each line of a service's output. A traceback has some dozens of lines.
 MESSAGE_LIMIT = 1 << 20
 MESSAGE_LINES = 16_384
 
 _COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
 _COUNTED = {str(status): status for status in range(100, 600) if status // 100 in _COUNTED_CLASSES}
-# How many host names are remembered that are safe as they are: those of a large fleet. Strangers can invent any number.
+# How many safe host names are cached, enough for a large fleet. Bounded, because clients can invent names.
 _PLAIN_NAMES = 20_000
-# What may stand behind a line, and is no part of it: a pattern that is anchored to the end must not miss the line.
+# Characters after a line that are not part of it, so that patterns anchored to the end match.
 _LINE_ENDS = "\r\0"
 
 
 class LogParser:
-    """Reads the messages of one receiver.
+    """Parses the messages of one receiver.
 
     Args:
-        response: Finds an access; has the groups `host` and `status`. A line that it matches is never a warning.
-        unstamped_marker: A warning contains this, in any case. None if there is no rule for warnings.
-        unstamped_host: A warning matches this, too; has the group `host`. None if there is no rule for warnings.
+        response: Matches an access line, with the groups `host` and `status`. Such a line is never a warning.
+        unstamped_marker: A text in each warning, ignoring case. None if there is no rule for warnings.
+        unstamped_host: Matches a warning, with the group `host`. None if there is no rule for warnings.
 
     Attributes:
-        missed: How many upload lines gave no observation so far.
-        missed_in_a_row: How many of them came after the last line that was understood.
+        missed: The number of upload lines so far that gave no observation.
+        missed_in_a_row: The number of these since the last line that was understood.
 
     """
 
@@ -66,30 +66,31 @@ class LogParser:
         self._response = response.search
         self._host_and_status = response.groupindex["host"], response.groupindex["status"]
         self._plain_names: dict[str, str] = {}
-        """Host in a line that is safe as it is -> the same text, which has its hash already."""
+        """Safe host name in a line -> the same text, whose hash is already computed."""
         self._upload_words = upload_words(response)
         self._marker = None if unstamped_marker is None or unstamped_host is None else unstamped_marker.casefold()
         self._unstamped_host = None if unstamped_host is None else unstamped_host.search
 
     def parse(self, message: bytes, at: Instant) -> tuple[list[LogObservation], list[Rejection]]:
-        """Read one journal entry's message, line by line. `at` is the entry's realtime timestamp."""
+        """Parse the message of a journal entry, line by line. `at` is the realtime timestamp of the entry."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
         self.parse_into(observations, rejections, message, at)
         return observations, rejections
 
     def parse_into(self, observations: _Observations, rejections: list[Rejection], message: bytes, at: Instant) -> None:
-        """Parse a message like `parse`, and append to two lists: it is called for every entry of a busy receiver."""
+        """Parse a message like `parse`, but append to two lists, because it is called for every entry."""
         if len(message) > MESSAGE_LIMIT:
-            rejections.append(rejection("message longer than 1 MiB: the rest is not read", message))
+            rejections.append(rejection("message longer than 1 MiB, rest not read", message))
             message = message[:MESSAGE_LIMIT]
-        # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
+        # Octets that are not UTF-8 are decoded distinctly from texts that look like their escapes, so that names stay
+        # distinct.
         text = message.decode("utf-8", "surrogateescape")
         for whole_line in self._lines(text, rejections) if "\n" in text else (text,):
             line = whole_line if len(whole_line) <= LINE_LIMIT else view_of(whole_line)
             access = self._response(line)
             if access is not None:
-                # Nearly every line is of a plain name that was seen before, and of a status that counts.
+                # Nearly every line has a cached name and a status that is counted.
                 host, status_text = access.group(*self._host_and_status)
                 name, status = self._plain_names.get(host), _COUNTED.get(status_text)
                 if name is not None and status is not None:
@@ -107,7 +108,7 @@ class LogParser:
     def _lines(text: str, rejections: list[Rejection]) -> list[str]:
         lines = text.split("\n", MESSAGE_LINES)
         if len(lines) > MESSAGE_LINES and lines.pop():
-            rejections.append(rejection(f"message of more than {MESSAGE_LINES:,} lines: the rest is not read", text))
+            rejections.append(rejection(f"message of more than {MESSAGE_LINES:,} lines, rest not read", text))
         return lines
 
     def _parse_line(
@@ -124,7 +125,7 @@ class LogParser:
         if words and words[-1] in line and words[0] in line:
             self._miss()
         if GAP in line:
-            return rejection("line longer than 2 KiB: not read whole, and nothing found in it", whole_line)
+            return rejection("line longer than 2 KiB, no match in the part that was read", whole_line)
         return None
 
     def _rejected(self, reason: str, line: str) -> Rejection:
@@ -146,7 +147,7 @@ class LogParser:
         if CUT in host:
             return self._rejected("host cut off by the limit on a line", line)
         name = named_host(host)
-        if name is not host:  # one that is kept as it is holds nothing to undo, and nearly all are kept
+        if name is not host:  # nearly all names are plain and need no decoding
             name = named_host(logged_name(access.string, *access.span("host")))
         elif len(self._plain_names) < _PLAIN_NAMES:
             self._plain_names[host] = host
@@ -167,12 +168,12 @@ def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:
     """Compile a pattern from the configuration.
 
     Raises:
-        ValueError: It is not a regular expression, or lacks a named group.
+        ValueError: The text is not a regular expression, or lacks a named group.
 
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # Python may one day read `[[` in another way
+            warnings.simplefilter("ignore", FutureWarning)  # about `[[`, whose meaning may change in Python
             pattern = re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None

@@ -1,16 +1,16 @@
-"""Takes secrets out of a stranger's line before it is stored, logged, or sent anywhere.
+"""Remove secrets from a line before it is stored, logged or sent.
 
-Alert rows are kept for months and are mailed around. A receiver's lines may hold tokens: in the query of a request or
-of a referrer, as user and password in a URL, or after a name like `token` elsewhere. What was cut is shown as `…`.
+Rows of the alert log are kept for months and sent by mail. Lines of a receiver may contain tokens: in the query of a
+request or a referrer, as user and password in a URL, or after a name such as `token`. Removed text is shown as `…`.
 """
 
 from __future__ import annotations
 
 import re
 
-# A question mark in a path may come quoted; a `?` with a blank behind it is one of prose.
+# A question mark in a path may be encoded. A `?` before a blank is prose.
 _QUERY_BEGIN = r"(?:\?|%3[Ff])"
-# In JSON a query ends at the quote that ends the string, elsewhere only at a blank: uvicorn logs quotes as they came.
+# In JSON, a query ends at the quote that ends the string; elsewhere only at a blank, because uvicorn logs raw quotes.
 _query_in_json = re.compile(rf'{_QUERY_BEGIN}(?=[^\s"])[^\s"\\]*(?:\\.[^\s"\\]*)*')
 _query = re.compile(rf'{_QUERY_BEGIN}(?=[^\s"])[^\s]*')
 _user = re.compile(r'(?<=//)[^\s/"@]{1,1000}@')

@@ -1,4 +1,4 @@
-"""Input that could not be read, and the count of it."""
+"""Rejected lines, and their counts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EXCERPT_LENGTH = 120
-# Characters that are searched for secrets: when one is cut, the text behind it moves into the excerpt.
+# How many characters are searched for secrets, because text after a removed secret moves into the excerpt.
 _LOOKED_AT = 1_000
 
 BLANK_LINE = "blank line"
-"""The reason of a blank line: it says nothing about the format of other lines."""
+"""The reason of a blank line, which shows nothing about the format of other lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A line that gave no observation although it should have.
+    """A line that should have given an observation but did not.
 
     Attributes:
-        reason: Why, in words that are the same for every such line, so that they can be counted.
-        excerpt: The beginning of the line without its secrets: printable ASCII, with what a shell obeys escaped.
+        reason: The reason, in the same words for every such line, so that they can be counted.
+        excerpt: The beginning of the line without its secrets: printable ASCII, with control characters escaped.
 
     """
 
@@ -35,7 +35,7 @@ class Rejection:
 
 
 def rejection(reason: str, line: bytes | str) -> Rejection:
-    """Make a rejection that quotes the beginning of a line safely."""
+    """Return a rejection with a safe excerpt of the line."""
     if isinstance(line, str):
         octets = without_secrets(line[:_LOOKED_AT]).encode("utf-8", "surrogatepass")
     else:
@@ -48,7 +48,7 @@ def rejection(reason: str, line: bytes | str) -> Rejection:
 
 
 class RejectionCount:
-    """How many lines were rejected, by reason, with the latest example of each."""
+    """The number of rejected lines and the latest example, for each reason."""
 
     def __init__(self) -> None:
         self.by_reason: Counter[str] = Counter()
@@ -62,12 +62,12 @@ class RejectionCount:
             self.latest[one.reason] = one.excerpt
 
     def merge(self, other: RejectionCount) -> None:
-        """Add what came after."""
+        """Add the counts of later lines."""
         self.by_reason += other.by_reason
         self.latest |= other.latest
 
     def news(self) -> list[tuple[str, int, str]]:
-        """Return the rejections since the last call: reason, count, and the latest excerpt."""
+        """Return reason, count and latest excerpt of the rejections since the last call."""
         fresh = self.by_reason - self._reported
         self._reported = self.by_reason.copy()
         return [(reason, count, self.latest[reason]) for reason, count in fresh.most_common()]

@@ -1,4 +1,4 @@
-"""Times as people and programs write them: ISO 8601 with an offset, or seconds since the epoch."""
+"""Parse times: ISO 8601 with an offset, or seconds since the epoch."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from decimal import Decimal, InvalidOperation
 
 from fleet_health.model.instant import SECOND_US, Instant, from_datetime
 
-# `datetime.fromisoformat` knows which days there are, but takes any character between the date and the time.
+# `datetime.fromisoformat` checks the date, but accepts any character between the date and the time.
 _is_iso_8601 = re.compile(r"[\dW-]{8,10}(?:[T ][\d:.,]+(?:Z|[+-][\d:.]+)?)?", re.ASCII).fullmatch
 
-# No clock that can be believed is outside of these. It keeps a nonsense year from counting as "just uploaded".
+# Times outside of these are implausible. Without limits, a nonsense year would count as a recent upload.
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _EARLIEST, _LATEST = from_datetime(EARLIEST), from_datetime(LATEST)
 
 
 class TimeError(ValueError):
-    """A text is not a time; `str()` is the reason, the same for every such text."""
+    """A text is not a time. `str()` is the reason, in the same words for every such text."""
 
 
 def parse_time(text: str) -> Instant:
-    """Read a time.
+    """Return the instant of a time in ISO 8601.
 
     Raises:
-        TimeError: It is not ISO 8601, or has no offset, or its year cannot be.
+        TimeError: The text is not ISO 8601, has no offset, or has an implausible year.
 
     """
     if not _is_iso_8601(text):
@@ -38,10 +38,10 @@ def parse_time(text: str) -> Instant:
 
 
 def instant_of(moment: datetime) -> Instant:
-    """Convert a datetime that was read.
+    """Return the instant of a datetime.
 
     Raises:
-        TimeError: It has no offset, or its year cannot be.
+        TimeError: It has no offset, or an implausible year.
 
     """
     if moment.tzinfo is None:
@@ -50,10 +50,10 @@ def instant_of(moment: datetime) -> Instant:
 
 
 def parse_epoch(text: str) -> Instant:
-    """Read a time given as seconds since the epoch, fractions allowed, rounded to the microsecond.
+    """Return the instant for seconds since the epoch, with optional fractions, rounded to the microsecond.
 
     Raises:
-        TimeError: It is not a number, or cannot be a time.
+        TimeError: The text is not a number, or an implausible time.
 
     """
     try:
@@ -66,10 +66,10 @@ def parse_epoch(text: str) -> Instant:
 
 
 def plausible(at: Instant) -> Instant:
-    """Return a time back if it can be one.
+    """Return an instant if it is plausible.
 
     Raises:
-        TimeError: Its year cannot be.
+        TimeError: Its year is implausible.
 
     """
     if not _EARLIEST <= at < _LATEST:

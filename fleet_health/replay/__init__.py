@@ -1,1 +1,1 @@
-"""The past: what both sources show of it, evaluated again at each tick."""
+"""Evaluate the past again at each tick, from both sources."""

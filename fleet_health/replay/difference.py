@@ -1,4 +1,4 @@
-"""Compares two replays of the same stretch of time."""
+"""Compare two replays of the same stretch of time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FOREVER = 1 << 63
 
 
 class Change(NamedTuple):
-    """An incident in both replays that differs: in its times, its number of pieces, or its notifications.
+    """An incident that is in both replays, with other times, another number of episodes, or other notifications.
 
     Attributes:
         old: Its episodes in the old replay, in order of time.
@@ -31,8 +31,8 @@ class Difference:
     """The differences between two replays, each list in order of opening, host and symptom.
 
     Attributes:
-        added: The new replay's episodes that overlap none of the same host and symptom in the old replay.
-        gone: The old replay's episodes that overlap none of the same host and symptom in the new replay.
+        added: The episodes of the new replay that overlap no episode of the same host and symptom in the old one.
+        gone: The episodes of the old replay that overlap no episode of the same host and symptom in the new one.
         changed: The incidents in both replays that differ.
 
     """
@@ -55,8 +55,8 @@ def difference(old: Iterable[Episode], new: Iterable[Episode]) -> Difference:
 def _overlapping(old: Iterable[Episode], new: Iterable[Episode]) -> Iterator[Change]:
     """Group overlapping episodes of one host and symptom.
 
-    An episode may overlap several of the other replay, and one of these another again. All of them are one fault, so
-    they are reported in one line.
+    An episode may overlap several of the other replay, and these may overlap further ones. Together they are one fault,
+    so they are one change.
     """
     sides = [(episode, False) for episode in old] + [(episode, True) for episode in new]
     together: list[tuple[Episode, bool]] = []
@@ -86,5 +86,5 @@ def _order(episode: Episode) -> tuple[int, str, str]:
 
 
 def _looks(episodes: Iterable[Episode]) -> list[tuple[int, int | None, int]]:
-    """Return the values to compare. Details are left out: they name limits, and differ wherever a limit was changed."""
+    """Return the values to compare. Details are left out, because they differ wherever a limit was changed."""
     return [(episode.opened_at, episode.ended_at, episode.alerts) for episode in episodes]

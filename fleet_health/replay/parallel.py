@@ -1,6 +1,6 @@
-"""Runs work in parallel, in forked processes.
+"""Run work in parallel, in forked processes.
 
-Only for commands, which have one thread: a process with several threads must not be forked.
+This is only for commands, which have one thread, because a process with several threads must not fork.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 class Beside(Generic[T]):
-    """Work that a forked process does from the creation of this object on. Open files and their offsets are shared.
+    """Work in a forked process, which starts when this object is created. Open files and their offsets are shared.
 
     Raises:
         ProcessFailed: The process cannot be started.
@@ -34,26 +34,26 @@ class Beside(Generic[T]):
 
     def __init__(self, work: Callable[[], T]) -> None:
         context = get_context("fork")
-        # The child must not be interrupted: the parent handles an interrupt, and then ends the child.
+        # The child must not be interrupted, because the parent handles the interrupt and ends the child.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._connection, theirs = context.Pipe(duplex=False)
             self._process = context.Process(target=_do, args=(work, theirs), daemon=True)
             self._process.start()
         except OSError as error:
-            raise ProcessFailed(f"no process can be begun beside this one: {error.strerror}") from error
+            raise ProcessFailed(f"no further process can be started: {error.strerror}") from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def result(self) -> T:
-        """Wait for the work and return its result; raise its exception, or ProcessFailed if the process ended."""
+        """Wait for the work and return its result. Raise its exception, or ProcessFailed if the process ended."""
         try:
             is_done, outcome = self._connection.recv()
         except EOFError:
             self._process.join()
             how = f"ended with status {self._process.exitcode}"
-            raise ProcessFailed(f"a process that worked beside this one {how}: is there too little memory?") from None
+            raise ProcessFailed(f"a parallel process {how}; check that there is enough memory") from None
         self._process.join()
         if not is_done:
             raise outcome

@@ -1,7 +1,7 @@
-"""The past observations of both sources, in order of time, for a replay.
+"""Read the past observations of both sources for a replay, in order of time.
 
-They are read once, the index and each half of the journal by a separate process if there are enough processors. Then
-several processes at a time can iterate over them, from any instant on.
+Both sources are read once; the index and each half of the journal by separate processes if there are enough processors.
+After that, several processes can iterate over the observations from any instant on.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
     from fleet_health.model.pauses import Skip
     from fleet_health.replay.time_order import Item
 
-# A host's number and an observation of it are one integer: the lower bits hold a status, or one of these.
+# One integer encodes the number of a host and an observation. The lower bits are a status, or one of these.
 _KIND_BITS = 10
 _UPLOAD, _UNSTAMPED, _STARTED, _STOPPED = range(4)
 
 OnProgress: TypeAlias = "Callable[[Instant], None]"
 Observed: TypeAlias = "tuple[Instant, str, Observation | UnitState]"
-"""An instant, the name of the receiver if there are several, and what was observed."""
+"""An instant, the name of the receiver if there are several, and the observation."""
 
 
 @dataclass
@@ -52,12 +52,12 @@ class Part:
     Attributes:
         order: The observations, encoded.
         numbers: Host -> its number; in order of the numbers.
-        states: The starts (1) and stops (0) of the unit, each as twice the instant plus that figure.
-        coverage: What the source shows of the stretch, and its gaps.
+        states: The starts (1) and stops (0) of the unit, each as twice the instant plus that digit.
+        coverage: The coverage of the stretch by the source.
         rejections: The rejected entries or rows.
-        last_at: The time of the journal's last entry; without entries, the start of reading.
-        first_at: The time of the journal's first entry; None if there is none.
-        unread: Path -> reason, for each rotated file that could not be read to its end.
+        last_at: The time of the last journal entry; the begin of reading if there is none.
+        first_at: The time of the first journal entry; None if there is none.
+        unread: Path of a rotated file that could not be read to its end -> the reason.
         skips: The stretches over which the clock was set ahead, according to the journal.
         receiver: The name of the receiver, if there are several.
 
@@ -77,7 +77,7 @@ class Part:
     def read_index(
         self, settings: IndexSettings, span: tuple[Instant, Instant], present: Present, on_progress: OnProgress
     ) -> Part:
-        """Read the rows of the index; raise SourceUnavailable if that fails."""
+        """Read the rows of the index. Raise SourceUnavailable if that fails."""
         since, until = span
 
         def deliver(uploads: Iterable[Upload]) -> None:
@@ -102,7 +102,7 @@ class Part:
         on_progress: OnProgress,
         states_since: Instant | None = None,
     ) -> Part:
-        """Read the journal's entries; raise SourceUnavailable if that fails."""
+        """Read the entries of the journal. Raise SourceUnavailable if that fails."""
 
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
@@ -113,12 +113,12 @@ class Part:
         return self
 
     def read_accepted(self, settings: JournalSettings, since: Instant, until: Instant) -> Part:
-        """Read the accepted uploads in the journal before the begin; raise SourceUnavailable if that fails."""
+        """Read the accepted uploads in the journal before the begin. Raise SourceUnavailable if that fails."""
         self._add([(one.at, self._encoded(one)) for one in read_accepted(settings, since, until)], _show_nothing)
         return self
 
     def adopt(self, other: Part) -> None:
-        """Take over the part as another process has filled it."""
+        """Take over a part that another process has read."""
         self.order.adopt(other.order)
         self.numbers, self.states = other.numbers, other.states
         self.first_at, self.last_at = other.first_at, other.last_at
@@ -126,9 +126,9 @@ class Part:
         self.skips = other.skips
 
     def follow_on(self, before: Part, begin: Instant) -> None:
-        """Continue the part before: a gap at the start of this part begins at the last entry of that one.
+        """Join this part to the one before: a gap at its start begins at the last entry of that part.
 
-        Coverage that concerns the source as a whole is merged.
+        Coverage of the source as a whole is merged.
         """
         gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
         share = before.coverage.share.followed_by(self.coverage.share)
@@ -146,7 +146,7 @@ class Part:
         )
 
     def since(self, at: Instant) -> Iterator[Observed]:
-        """Yield the latest state of the unit at an instant, then the observations from that instant on."""
+        """Yield the state of the unit at an instant, and then the observations from that instant on."""
         receiver, states = self.receiver, sorted(self.states)
         if place := bisect_left(states, 2 * at):
             latest = states[place - 1]
@@ -182,11 +182,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The present, for dating rows that are ahead of the clock.
+    """The present, by which rows ahead of the clock are dated.
 
     Attributes:
-        now: The present time; by default, no row is ahead of it.
-        dates: Dates the rows of an index.
+        now: The present. By default, no row is ahead of it.
+        dates: The dates of rows that are ahead.
 
     """
 
@@ -196,15 +196,15 @@ class Present:
 
 @dataclass
 class Past:
-    """The observations between two instants, and of a lookback before them.
+    """The observations between two instants and in the lookback before them.
 
     Attributes:
-        run_length: How many observations are sorted at a time; None for as many as is usual.
-        parts: The index, and the journal in one part or several that follow on each other; of each receiver.
-        coverage: What each source of each receiver shows, and what not.
-        rejections: Source -> what could not be read of it.
-        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
-        skips: Over which time the clock was set ahead.
+        run_length: The number of observations that are sorted at a time; None for the default.
+        parts: For each receiver, the index, and the journal in one or several consecutive parts.
+        coverage: The coverage of each source of each receiver.
+        rejections: Source -> its rejected lines.
+        unread: Path of a rotated file of the index that could not be read to its end -> the reason.
+        skips: The stretches over which the clock was set ahead.
 
     """
 
@@ -237,7 +237,7 @@ class Past:
             yield UnitState(state // 2, bool(state % 2))
 
     def since(self, at: Instant) -> Iterator[Observed]:
-        """Yield the latest states of the units at an instant, then the observations from it on, in order of time."""
+        """Yield the states of the units at an instant, and then the observations from it on, in order of time."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
 
     def read(
@@ -254,16 +254,16 @@ class Past:
         """Read both sources of a receiver. Call this for one receiver after another.
 
         Args:
-            receiver: Where its index and its journal are.
-            lookback: How far back from the begin both must be known.
-            span: The begin and the end, included.
-            on_progress: Is called with how far one of them has been read.
-            is_alone: Whether this process is to do all of it.
-            present: By what its rows are dated; if it is not given, none is taken to be dated ahead.
-            rows_since: From when on the index is read; None for as far back from the begin as `lookback` says.
+            receiver: The settings of its index and its journal.
+            lookback: How far back before the begin both are needed.
+            span: The begin and the end, inclusive.
+            on_progress: Called with the instant up to which a source has been read.
+            is_alone: Whether to use this process only.
+            present: The present, for rows ahead of the clock; None if no row is ahead.
+            rows_since: The instant from which the index is read; None for the lookback before the begin.
 
         Raises:
-            SourceUnavailable: One of them is missing, or cannot be read.
+            SourceUnavailable: A source is missing or cannot be read.
 
         """
         (since, until), name = span, receiver.name
@@ -300,7 +300,7 @@ class Past:
 
 
 def _show_nothing(_at: Instant) -> None:
-    """Report no progress, in a process beside the one that reports it."""
+    """Report no progress, in processes other than the one that reports it."""
 
 
 def _at(one: Observed) -> Instant:

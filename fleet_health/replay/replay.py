@@ -1,4 +1,4 @@
-"""Replays the past tick by tick: the same evaluations, at the instants at which the service would have made them."""
+"""Replay the past tick by tick, with the evaluations that the service would have made."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Watched:
 
     Attributes:
         rules: The rules by which the fleet is evaluated.
-        mute_windows: When alerts are suppressed.
-        host_limit: How many hosts are watched.
+        mute_windows: The windows in which alerts are suppressed.
+        host_limit: The largest number of hosts that are watched.
         expected: The names and globs of the hosts that are expected.
         receivers: The names of the receivers, if there are several.
         skips: The stretches over which the clock was set ahead.
-        shutdowns: When the machine was off or asleep, as far as that is known.
+        shutdowns: The known stretches of time in which the machine was off or suspended.
 
     """
 
@@ -69,7 +69,7 @@ class _Open:
     decision: Decision | None = None
 
     def note(self, decision: Decision) -> None:
-        """Record why the incident is not notified; that it is recovering does not replace an earlier reason."""
+        """Record why the incident is not notified. `RECOVERING` does not replace an earlier reason."""
         if decision.action is Action.NONE and (self.decision is None or decision.reason is not Reason.RECOVERING):
             self.decision = decision
 
@@ -80,9 +80,9 @@ class Replay:
 
     Attributes:
         watched: The receivers and rules.
-        episodes: The ended incidents so far, in order of their ends; and with symptom `flapping`, the stretches over
-            which a host was notified as flapping.
-        alerts: How many alerts would have been sent so far.
+        episodes: The ended incidents so far, in order of their ends. Those with symptom `flapping` are the stretches of
+            time over which a host was notified as flapping.
+        alerts: The number of alerts that would have been sent so far.
         failures: Symptom -> the first error of its detector.
 
     """
@@ -114,7 +114,7 @@ class Replay:
         return self._engine.decisions
 
     def finish(self) -> None:
-        """End the replay: incidents that are still open become episodes without an end."""
+        """End the replay. Incidents that are still open become episodes without an end."""
         self.episodes += [_episode(pair, one, None) for pair, one in (self._open | self._flapping).items()]
         self._open.clear()
         self._flapping.clear()
@@ -136,7 +136,7 @@ class Replay:
         self._note(outcome, evaluation.at)
 
     def _note(self, outcome: Outcome, at: Instant) -> None:
-        """Record which incidents were notified, and why the others were not."""
+        """Record the notified incidents, and the reasons of the others."""
         for alert in outcome.alerts:
             finding = alert.finding
             pair = (finding.host, finding.symptom)
@@ -153,7 +153,7 @@ class Replay:
                 self.episodes.append(_episode((notice.host, notice.symptom), settled, at))
 
     def suppressions(self, now: Instant) -> Suppressions:
-        """Return the suppressions by mute windows. Past silences are not known."""
+        """Return the suppressions by mute windows, because past silences are not known."""
         active = [window for window in self.watched.mute_windows if window.is_active(now)]
 
         def suppression(host: str, _symptom: str, _opened_at: Instant | None) -> Suppression | None:
@@ -179,17 +179,17 @@ def evaluated(
     uploaders: Container[str] = (),
     watched_since: Instant = -NEVER,
 ) -> Iterator[Evaluation]:
-    """Evaluate at each tick after a begin, up to an end, included.
+    """Yield the evaluation at each tick after a begin, up to and including an end.
 
     Args:
         watched: The receivers and rules.
         coverage: The coverage of each source of each receiver.
-        observed: The observations in order of time, starting before the begin by the lookback of the detectors.
+        observed: The observations in order of time, from the lookback of the detectors before the begin on.
         span: The begin and the end.
-        state: Called before each evaluation; returns the incidents that are or may be open, and the lost hosts.
-        uploaders: The hosts with a row anywhere in the index as read. They are known from the begin, so that the result
-            does not depend on the spans. An open incident does not make a host known: other spans do not know it.
-        watched_since: Since when hosts are watched; older observations only show their rhythms.
+        state: Returns the incidents that are or may be open, and the lost hosts. Called before each evaluation.
+        uploaders: The hosts with a row anywhere in the index. They are known from the begin, so that the result does
+            not depend on the spans. For the same reason an open incident does not make a host known.
+        watched_since: The instant from which hosts are watched. Older observations only show their rhythms.
 
     """
     since, until = span
@@ -198,7 +198,7 @@ def evaluated(
     fleet = _empty_fleet(watched, is_learning=bool(lookback.rhythm_us))
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     fleet.skips, fleet.shutdowns = watched.skips, watched.shutdowns
-    # Before an index begins, any host may have uploaded.
+    # Uploads before an index begins are unknown.
     begins = (one.begins_at for one in coverage if one.kind == "index" and one.begins_at is not None)
     fleet.known_since = max((at for at in begins if at < NEVER), default=-NEVER)
     next_at = next_tick_at(since, tick_us)
@@ -207,7 +207,7 @@ def evaluated(
 
     def evaluate(now: Instant) -> Evaluation:
         feed.record()
-        # A gap is known since the message that reports it, and a reader that starts here knows no earlier begin.
+        # A gap is known from the message that reports it, and a reader that starts here knows no earlier begin.
         since = now - lookback.traffic_us
         known: list[Coverage] = []
         for one, in_order in zip(coverage, gaps_in_order, strict=True):
@@ -242,11 +242,11 @@ def _empty_fleet(watched: Watched, *, is_learning: bool) -> Fleet:
 
 @dataclass
 class _Feed:
-    """Records observations in a fleet, in one batch for each evaluation.
+    """Records observations in a fleet, in a batch for each evaluation.
 
     Attributes:
         fleet: The fleet.
-        watched_since: Since when hosts are watched; older observations only show their rhythms.
+        watched_since: The instant from which hosts are watched. Older observations only show their rhythms.
         uploaders: The hosts with a row in an index.
 
     """

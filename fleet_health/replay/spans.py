@@ -1,7 +1,7 @@
-"""Evaluates several spans of the past in parallel processes, with the same result as a single process.
+"""Evaluate spans of the past in parallel processes, with the same result as in a single process.
 
 Findings depend only on observations, which all processes share. Incidents depend on earlier findings, so one process
-takes all findings in order, from the begin to the end.
+takes all findings in order.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _OF_HOSTS = frozenset(spec.symptom for spec in DETECTORS if spec.subject is Subj
 
 
 def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, spans: int) -> Iterator[Evaluation]:
-    """Evaluate at each tick; pass the evaluations to a replay in order.
+    """Yield the evaluation of each tick in order, and pass it to a replay.
 
     Args:
         past: The observations.
-        replay: Takes the evaluations. If hosts are expected there must be only one span, as findings then depend on
-            which hosts are lost.
+        replay: The replay. If hosts are expected, there must be only one span, because findings then depend on which
+            hosts are lost.
         since: The begin.
-        until: The end, included.
-        spans: How many spans to evaluate in parallel.
+        until: The end, inclusive.
+        spans: The number of spans to evaluate in parallel.
 
     """
     first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
-    # Started first, so that they run in parallel with ours.
+    # Started first, to run in parallel with the span of this process.
     evaluating = [_Span(past, replay, span) for span in others]
     watched_since, observed = _observed(past, replay, first[0])
     evaluating_now = evaluated(
@@ -64,7 +64,7 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
 
 
 class _Span:
-    """A span that another process evaluates. Its evaluations are kept in a file until it is their turn."""
+    """A span that another process evaluates. A file holds its evaluations until their turn."""
 
     def __init__(self, past: Past, replay: Replay, span: tuple[Instant, Instant]) -> None:
         with room_to_work():
@@ -81,7 +81,7 @@ class _Span:
 
 
 def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
-    """Evaluate a span, and write its evaluations; return the number of ticks."""
+    """Evaluate a span and write its evaluations. Return the number of ticks."""
     rules, count = replay.watched.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
     of_no_host = rules.scope.general or frozenset(product((EVERY_HOST,), symptoms))
@@ -106,7 +106,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
 
 
 def _portable(evaluation: Evaluation) -> Evaluation:
-    """Return an evaluation that can be pickled: errors may refer to anything, so they are reduced to text."""
+    """Return a copy that can be pickled, with errors reduced to text."""
     if not evaluation.failures:
         return evaluation
     failures = tuple(DetectorFailure(one.symptom, RuntimeError(repr(one.error))) for one in evaluation.failures)
@@ -114,7 +114,7 @@ def _portable(evaluation: Evaluation) -> Evaluation:
 
 
 def _observed(past: Past, replay: Replay, at: Instant) -> tuple[Instant, Iterator[Observed]]:
-    """Return since when hosts are watched to evaluate from an instant, and since when observations are needed."""
+    """Return the instant from which hosts are watched, and the observations needed, for an evaluation from `at` on."""
     rules = replay.watched.rules
     lookback = lookback_of(rules.detectors)
     watched_since = min(rules.reading_begins_at(past.states(), at), at - lookback.traffic_us)

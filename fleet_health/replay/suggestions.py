@@ -1,8 +1,8 @@
-"""Compares the limits of hosts with their past, and suggests limits that would have suited them better. Pure.
+"""Compare the limits of hosts with their past, and suggest limits that would have suited them better. Pure.
 
-If the usual intervals of a host are longer than its limit, it causes alerts although nothing is wrong. The suggestion
-is the daily or weekly schedule that it keeps to, or else a limit as long as a learned one: see `model.learned_limit`.
-That no interval was longer says only as much as was seen: some hours show no night, and some days no weekend.
+If the usual intervals of a host are longer than its limit, it causes alerts although it is well. The suggestion is the
+daily or weekly schedule of its uploads, or else a limit like a learned one; see `model.learned_limit`. If no interval
+was longer, this holds only for the observed time: a few hours contain no night, and a few days no weekend.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _MINUTE_US, _HALF_A_DAY_US = HOUR_US // 60, 12 * HOUR_US
 WEEK_US = 7 * 24 * HOUR_US
-"""How much of the past has every night and a weekend in it, in microseconds."""
-# A host with this many short intervals for each long one uploads continuously at some hours.
+"""The observed time that contains all nights and a weekend, in microseconds."""
+# A host with so many short intervals for each long one uploads continuously at some hours.
 _SHORT_FOR_LONG = 10
 
 
@@ -42,7 +42,7 @@ class Suggestion:
         key: The key of the setting.
         value: Its value, as written in a configuration.
         usual_us: The longest usual interval between its uploads, in microseconds.
-        intervals: How many of its intervals were longer than its limit.
+        intervals: The number of its intervals that were longer than its limit.
 
     """
 
@@ -58,9 +58,9 @@ class Backtest:
     """The effect that a suggestion would have had.
 
     Attributes:
-        before: How many notified incidents of silence the host had with the settings in force.
-        after: How many it would have had.
-        later: For each remaining incident, how much later it would have opened, in microseconds.
+        before: The number of notified incidents of silence with the settings in force.
+        after: The number of such incidents with the suggestion.
+        later: The delay of the opening of each remaining incident, in microseconds.
 
     """
 
@@ -70,30 +70,30 @@ class Backtest:
 
 
 class Fit(StrEnum):
-    """How the limit of a host compares with what was seen of it."""
+    """How the limit of a host compares with its observed intervals."""
 
     TOO_NEW = "too_new"
-    """It is known for less than half a day, and no interval was longer than its limit."""
+    """The host is known for less than half a day, and no interval was longer than its limit."""
     LONGER = "longer"
-    """Its usual intervals are longer than its limit: another limit is suggested."""
+    """Its usual intervals are longer than its limit, so another limit is suggested."""
     FITS_SO_FAR = "fits_so_far"
-    """No usual interval is longer, but less than a week was seen."""
+    """No usual interval is longer, but less than a week was observed."""
     FITS = "fits"
-    """No usual interval is longer, and a week or more was seen."""
+    """No usual interval is longer, and at least a week was observed."""
     BY_RHYTHM = "by_rhythm"
-    """Its limit is learned, or it has a schedule: nothing is suggested."""
+    """Its limit is learned, or it has a schedule, so there is no suggestion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The limit of a host beside what was seen of it.
+    """A comparison of the limit of a host with its observed intervals.
 
     Attributes:
         host: The host.
-        fit: How they compare.
+        fit: The result.
         seen_us: From its oldest upload of the last four weeks to its newest one, in microseconds.
-        longest_gap_us: Its longest interval in that time, usual or not, without time in which no host could upload.
-        suggestion: What would suit it better, if its usual intervals are longer than its limit; else None.
+        longest_gap_us: Its longest interval in that time, less the time in which no host could upload, in microseconds.
+        suggestion: The suggestion, if its usual intervals are longer than its limit; else None.
 
     """
 
@@ -105,11 +105,11 @@ class Comparison:
 
 
 def compared(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[Comparison]:
-    """Compare the limits of hosts with their past, in order of their names.
+    """Return a comparison for each host, in order of names.
 
     Args:
-        cadence: The hosts' rhythms.
-        hosts: The hosts. One whose rhythm is unknown is left out: nothing was seen of it.
+        cadence: The rhythms of the hosts.
+        hosts: The hosts. Hosts without a known rhythm are left out.
         limits_of: Returns the limits in force for a host.
 
     """
@@ -119,7 +119,7 @@ def compared(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], 
         if rhythm is None:
             continue
         intervals = cadence.intervals_of(host, outages)
-        # Those of a single bin are not among them.
+        # Intervals of a single bin are not among them.
         longest = max((one.length for one in intervals), default=min(1, rhythm.bits.bit_length() - 1))
         fit, suggestion = _fit(host, rhythm, intervals, limits_of(host))
         found.append(Comparison(host, fit, rhythm.known_us, longest * BIN_US, suggestion))
@@ -129,7 +129,7 @@ def compared(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], 
 def _fit(
     host: str, rhythm: Rhythm, intervals: Iterable[Interval], limits: SilentLimits
 ) -> tuple[Fit, Suggestion | None]:
-    """Return how the limit of a host compares with all of its intervals, and what would suit it better."""
+    """Return how the limit of a host compares with its intervals, and the suggestion."""
     if limits.is_learned or limits.expected is not None:
         return Fit.BY_RHYTHM, None
     longer = [one for one in intervals if one.length * BIN_US > limits.after_us]
@@ -142,12 +142,12 @@ def _fit(
 
 
 def _suggested(host: str, rhythm: Rhythm, intervals: Sequence[Interval], limits: SilentLimits) -> Suggestion | None:
-    """Return what would suit a host better, by its intervals longer than its limit; None if none of them is usual."""
+    """Return the suggestion for a host, given the intervals longer than its limit; None if none of them is usual."""
     usual_us = usual_interval_us(rhythm, intervals)
     if usual_us is None:
         return None
     limit_us = limit_by(usual_us, intervals)
-    # A fixed limit as long as a night would hide all faults of a day, and no limit may be longer than the lookback.
+    # A fixed limit of a night would hide faults during the day, and no limit may exceed the lookback.
     is_mixed = len(intervals) * _SHORT_FOR_LONG < rhythm.bits.bit_count() - 1
     schedule = kept_schedule(rhythm) if usual_us > _HALF_A_DAY_US else None
     if schedule is not None:
@@ -160,7 +160,7 @@ def _suggested(host: str, rhythm: Rhythm, intervals: Sequence[Interval], limits:
 
 
 def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> Backtest:
-    """Compare a host's incidents of silence in two replays of the same stretch of time."""
+    """Return the effect of a suggestion, from the episodes of a host in two replays of the same stretch of time."""
     old, new = (
         [one for one in episodes if (one.host, one.symptom) == (host, silent.SYMPTOM) and one.alerts]
         for episodes in (before, after)
@@ -170,7 +170,7 @@ def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> 
 
 
 def _same(one: Episode, others: Iterable[Episode]) -> Episode | None:
-    """Return the incident that was open when another opened; None if there was none."""
+    """Return the incident among `others` that was open when `one` opened; None if there was none."""
     return next(
         (
             other

@@ -1,4 +1,4 @@
-"""The incidents that may be open, for evaluating a span without knowing what was open before it."""
+"""Keep the incidents that may be open, to evaluate a span without knowing which incidents were open before it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class Suspects:
-    """Begins with every incident that could be open, and removes those that have been over for long enough to be ended.
+    """Starts with every possible incident, and removes those that have been over for long enough to have ended.
 
-    So each evaluation shows for every open incident, and for some that are not open, whether it is over. The surplus is
-    harmless, because nothing uses it. An incident counts as over only by a fact that is newer than the time at which it
-    may have opened or was last found; an older fact need not end it.
+    So each evaluation shows for every open incident whether it is over. It also does so for some that are not open,
+    which is harmless. An incident counts as over only by a fact that is newer than its possible opening or its last
+    finding, because an older fact may not end it.
     """
 
     def __init__(self, pairs: Iterable[Pair], begin: Instant, proof_us: int, margin_us: int) -> None:
@@ -27,9 +27,9 @@ class Suspects:
 
         Args:
             pairs: All incidents that could be open.
-            begin: The instant since which only incidents with a finding have opened.
-            proof_us: How long an incident must be over to end, in microseconds; an evaluation may require longer.
-            margin_us: How much longer to keep it, in microseconds, until it has certainly ended.
+            begin: The instant after which only incidents with a finding have opened.
+            proof_us: How long an incident must be over to end, in microseconds. An evaluation may require longer.
+            margin_us: How much longer to keep it until it has certainly ended, in microseconds.
 
         """
         self._over_since: dict[Pair, Instant | None] = dict.fromkeys(pairs)
@@ -47,7 +47,7 @@ class Suspects:
         over_since: dict[Pair, Instant | None] = {}
         for pair, since in self._over_since.items():
             if pair in evaluation.forgotten and pair not in evaluation.over:
-                continue  # nothing that is open stays open after that
+                continue  # no incident stays open after that
             newest = self._newest[pair]
             if pair not in evaluation.over or evaluation.signs.get(pair, newest) <= newest:
                 over_since[pair] = None

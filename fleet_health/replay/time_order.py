@@ -1,7 +1,7 @@
-"""Sorts any number of observations by time, in memory that does not grow with their number.
+"""Sort any number of observations by time, in bounded memory.
 
-They arrive nearly in order. They are sorted in runs, which are written to a temporary file. Runs that follow on each
-other form a chain, and the chains, mostly one for each source, are merged.
+Observations arrive nearly in order. They are sorted in runs, which are written to a temporary file. Consecutive runs
+form a chain, and the chains, mostly one for each source, are merged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ITEM_SIZE = 2 * array("q").itemsize
 
 @dataclass(slots=True)
 class _Chain:
-    """Runs in order: each begins no earlier than the one before ends.
+    """Consecutive runs, each of which begins no earlier than the previous one ends.
 
     Attributes:
         last_at: The instant of the last item.
@@ -45,7 +45,7 @@ class _Chain:
 
 
 class TimeOrder:
-    """Takes items in any order, and returns them in order of time; items of one instant stay in the order of arrival.
+    """Takes items in any order, and returns them in order of time. Items of one instant keep their order of arrival.
 
     Raises:
         ScratchUnavailable: On creation, or when items are added: the disk is full.
@@ -64,7 +64,7 @@ class TimeOrder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(OSError):  # closing retries the write that failed
+        with suppress(OSError):  # closing retries a failed write
             self._file.close()
 
     def add(self, items: list[Item]) -> None:
@@ -98,7 +98,7 @@ class TimeOrder:
         return self.since(None)
 
     def since(self, at: Instant | None) -> Iterator[Item]:
-        """Return the items from an instant on, or all for None. Several processes may do so at a time."""
+        """Yield the items from an instant on; all for None. Several processes may do so at a time."""
         self.flush()
         if len(self._chains) == 1:
             return self._read(self._chains[0], at)
@@ -112,7 +112,7 @@ class TimeOrder:
         self._chains, self._size = state
 
     def adopt(self, other: TimeOrder) -> None:
-        """Take over the runs that another process has written to the shared file; this object must be empty."""
+        """Take over the runs that another process has written to the shared file. This object must be empty."""
         self._chains, self._size = other._chains, other._size
 
     def _read(self, chain: _Chain, since: Instant | None) -> Iterator[Item]:
@@ -130,13 +130,13 @@ class TimeOrder:
 
 @contextmanager
 def room_to_work() -> Iterator[None]:
-    """Raise ScratchUnavailable if a temporary file cannot be written within the context."""
+    """Raise ScratchUnavailable if a temporary file cannot be written during the context."""
     try:
         yield
     except OSError as error:
         raise ScratchUnavailable(
-            f"the past cannot be put in order: {error.strerror or error}; it needs {_ITEM_SIZE} bytes for each"
-            " observation in a temporary directory, of which TMPDIR names another"
+            f"the past cannot be sorted: {error.strerror or error}; it needs {_ITEM_SIZE} bytes for each observation in"
+            " a temporary directory; set TMPDIR to use another one"
         ) from error
 
 

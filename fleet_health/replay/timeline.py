@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 KINDS = ("uploads", "accepted", "client_errors", "server_errors", "unstamped")
-"""What is counted: rows of the index; responses of 2xx, 4xx and 5xx; refusals because of a missing code stamp."""
+"""The kinds of counts: rows of the index; responses of 2xx, 4xx and 5xx; refusals for a missing stamp."""
 
 KIND_BY_CLASS = {SUCCESS: "accepted", CLIENT_ERROR: "client_errors", SERVER_ERROR: "server_errors"}
-"""First digit of an HTTP status -> the kind to count it as."""
+"""First digit of an HTTP status -> the kind of count."""
 
 _MOST = 255
 
@@ -32,10 +32,10 @@ class Episode:
         symptom: The symptom.
         opened_at: The tick that found it first.
         ended_at: The tick that ended it; None if it was open at the end.
-        alerts: How many alerts would have been sent for it.
+        alerts: The number of alerts that would have been sent for it.
         detail: The detail of the first finding.
-        reason: Why no alert would have been sent, by the latest decision while it was open; empty if one would.
-        reason_detail: What the reason refers to: the cause that inhibits it, the mute window.
+        reason: Why no alert would have been sent, by the latest decision while it was open; empty if an alert would.
+        reason_detail: The detail of the reason: the cause that inhibits it, or the mute window.
 
     """
 
@@ -51,16 +51,16 @@ class Episode:
 
 @dataclass(slots=True)
 class Timeline:
-    """The stretch from `since` to `until`, both included.
+    """The summary of the stretch from `since` to `until`, inclusive.
 
     Attributes:
         since: Its begin.
         until: Its end.
-        bins: How many bins of equal length it is divided into.
-        counts: Host -> for each of `KINDS`, in their order, a count for each bin; 255 means 255 or more.
+        bins: The number of bins of equal length.
+        counts: Host -> for each of `KINDS`, in order, a count for each bin. 255 means 255 or more.
         episodes: The incidents, by opening, host and symptom.
         gaps: Source, `journal` or `index` -> its gaps.
-        name: Its name if there are several: the configuration that it was evaluated with.
+        name: The name of its configuration if there are several timelines.
 
     """
 
@@ -73,11 +73,11 @@ class Timeline:
     name: str = ""
 
     def bin_of(self, at: Instant) -> int:
-        """Return the number of the bin that holds an instant between `since` and `until`."""
+        """Return the number of the bin with an instant between `since` and `until`."""
         return min(self.bins - 1, (at - self.since) * self.bins // max(1, self.until - self.since))
 
     def add(self, host: str, kind: int, at: Instant) -> None:
-        """Count one observation; ignore those outside the stretch."""
+        """Count an observation. Ignore observations outside the stretch."""
         if not self.since <= at <= self.until:
             return
         counts = self.counts.get(host)

@@ -212,7 +212,7 @@ def test_lines_of_another_format_get_a_reason_and_a_pattern(site: Site, patterns
 
     assert done.status == 1
     assert "does not match: it is of another format: nginx, Apache or gunicorn: combined\n" in done.stdout
-    assert 'does not match: the pattern asks for `/` behind `"PUT /v1/episodes/`\n' in done.stdout
+    assert 'does not match: the pattern requires `/` after `"PUT /v1/episodes/`\n' in done.stdout
     assert "\n7 lines would be matched by the pattern for nginx, Apache or gunicorn: combined:\n" in done.stdout
     assert f"    response = '{offered['pattern']}'\n" in done.stdout
     assert [shape["why"][:5] for shape in document["shapes"]] == ["it is", "the p"]

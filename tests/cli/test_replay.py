@@ -426,7 +426,7 @@ def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None
     )
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("the past cannot be put in order: No space left on device; it needs 16 bytes")
+    assert done.stderr.startswith("the past cannot be sorted: No space left on device; it needs 16 bytes")
 
 
 @pytest.mark.parametrize(

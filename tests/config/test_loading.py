@@ -214,7 +214,7 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
         "detectors.fatal-only.ratio: expected a number greater than 0 and at most 1, found 1.5",
         "detectors.unstamped.min_count: expected a whole number of 1 or more, found 2.0",
         (
-            "detectors.unstamped.suggested_fix: expected a text in which only $host stands for something; it has"
+            "detectors.unstamped.suggested_fix: expected a text with no placeholder but $host; it has"
             ' $nobody, which is not known here; $host is the only name, found "Ask $nobody."'
         ),
         'overrides[1].hosts: expected a list of host globs, such as ["bench-*"], found "bench-*"',
@@ -400,7 +400,7 @@ def test_a_file_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
 
     assert str(caught.value) == (
         f"{tmp_path}/missing.toml: file: expected a readable file, found No such file or directory"
-        " (give another one with --config)"
+        " (use another one with --config)"
     )
 
 
@@ -410,7 +410,7 @@ def test_a_directory_is_a_problem(tmp_path: Path) -> None:
         load(tmp_path)
 
     assert str(caught.value) == (
-        f"{tmp_path}: file: expected a readable file, found Is a directory (give another one with --config)"
+        f"{tmp_path}: file: expected a readable file, found Is a directory (use another one with --config)"
     )
 
 

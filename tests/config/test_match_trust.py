@@ -23,7 +23,9 @@ _SECTION = _GUIDE.partition("## Which entries are the receiver's")[2].partition(
 def warned(text: str, path: Path) -> list[str]:
     """Return the warnings about a configuration, with the fields that each is about."""
     path.write_text(text)
-    return [re.findall("entries with (.*?), and so", one)[0] for one in match_warnings(load(path).receivers[0].journal)]
+    return [
+        re.findall("entries with (.*?), which then", one)[0] for one in match_warnings(load(path).receivers[0].journal)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ UNIT, NAMESPACE = (
 )
 MATCH = 'FIELD=value, or a list such as ["CONTAINER_NAME=receiver", "_SYSTEMD_UNIT=docker.service"]'
 PATTERN = "a regular expression with (?P<host>…) and (?P<status>…)"
-FIX = "a text in which only $host stands for something"
+FIX = "a text with no placeholder but $host"
 LONE_DOLLAR = "a $ that starts no name; write $$ for a plain dollar sign"
 PATH_GLOBS = 'a list of paths with wildcards, such as ["old/index.jsonl*"]'
 TEXTFILE = "the path of a file whose name ends in .prom, which is what node_exporter reads"

@@ -109,10 +109,10 @@ def test_the_documented_examples_are_those_that_are_suggested() -> None:
     [
         (COLOURED.format(client="x", method="PUT", path="/v1/episodes/a/e", status=1, colour=1), "it is coloured"),
         (FORMATS[3].write(Request("/v1/episodes/a/e")), "it is of another format: nginx, Apache or gunicorn"),
-        ('INFO:     x - "POST /v1/episodes/a/e HTTP/1.1" 412', 'the pattern asks for `"PUT /v1/episodes/`'),
-        ('INFO:     x - "PUT /v1/episodes/a" 412', "the pattern asks for `/` behind"),
-        ('INFO:     x - "PUT /v1/episodes/a/e h2" 412', "the pattern asks for ` HTTP/` behind `/`"),
-        ('INFO:     x - "PUT /v1/episodes/a/e HTTP/1.1" 412 in 3 ms', "it holds the texts"),
+        ('INFO:     x - "POST /v1/episodes/a/e HTTP/1.1" 412', 'the pattern requires `"PUT /v1/episodes/`'),
+        ('INFO:     x - "PUT /v1/episodes/a" 412', "the pattern requires `/` after"),
+        ('INFO:     x - "PUT /v1/episodes/a/e h2" 412', "the pattern requires ` HTTP/` after `/`"),
+        ('INFO:     x - "PUT /v1/episodes/a/e HTTP/1.1" 412 in 3 ms', "it contains the texts"),
     ],
 )
 def test_the_nearest_reason_is_named(line: str, reason: str) -> None:

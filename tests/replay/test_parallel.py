@@ -71,7 +71,7 @@ def test_an_interrupt_ends_all_of_it() -> None:
 
 def test_that_it_was_killed_is_said() -> None:
     """Rather than waited for."""
-    with pytest.raises(ProcessFailed, match="ended with status -9: is there too little memory"):
+    with pytest.raises(ProcessFailed, match="parallel process ended with status -9; check that there is enough memory"):
         Beside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
 
 
@@ -79,6 +79,6 @@ def test_that_there_is_no_beginning_it_is_said(monkeypatch: pytest.MonkeyPatch) 
     """As where a user has no process left; and interrupts come through again."""
     monkeypatch.setattr(os, "fork", Mock(side_effect=OSError(errno.EAGAIN, "Resource temporarily unavailable")))
 
-    with pytest.raises(ProcessFailed, match="beside this one: Resource temporarily unavailable"):
+    with pytest.raises(ProcessFailed, match="no further process can be started: Resource temporarily unavailable"):
         Beside(os.getpid)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
