@@ -133,14 +133,14 @@ class Uploads:
     def count(self, host: str, since: Instant, until: Instant) -> int:
         """Return how many of `latest` lie between two instants, both included."""
         recent = self._recent.get(host)
-        if recent is None:
+        if recent is None or since > until:
             return 0
         last_at = self._last_at[host]
         is_last_in = recent[-1] < last_at and since <= last_at <= until
         # A search of each end would take longer than all else; most of them are within the time that is asked for.
         begin = 0 if since <= recent[0] else bisect_left(recent, since)
         end = len(recent) if recent[-1] <= until else bisect_right(recent, until)
-        return max(0, end - begin) + is_last_in
+        return end - begin + is_last_in
 
     def items(self) -> Iterable[tuple[str, Instant]]:
         """Return each host with its last upload."""
