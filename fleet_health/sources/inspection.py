@@ -84,7 +84,7 @@ def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant
         reasons = ", ".join(past.rejections.by_reason)
         yield (
             f"{settings.path}: not one of {plural(share.came_in, 'row')} was understood ({reasons});"
-            " see `index.path`, `index.host_field` and `index.time_field`"
+            " check `index.path`, `index.host_field` and `index.time_field`"
         )
 
 
@@ -107,7 +107,7 @@ def _problems_of_journal(
     if not share.is_understood and not share.understood:
         yield (
             f"not one of {plural(share.came_in, 'upload line')} of the journal was understood; `fleet-health patterns`"
-            " shows them, see `journal.response`"
+            " shows them; check `journal.response`"
         )
     elif coverage.is_unmatched((one.at for one in rows), now):
         yield unmatched_in_words(settings)
@@ -122,7 +122,7 @@ def _problems_of_hosts(
     if uploading and uploading.isdisjoint(indexed):
         yield (
             f"{settings.path}: of the hosts that the journal shows uploading ({_names(uploading)}), none has a row"
-            f" within 24 h (hosts with one: {_names(indexed)}); see `index.path`, `index.host_field` and"
+            f" within 24 h (hosts with one: {_names(indexed)}); check `index.path`, `index.host_field` and"
             " `journal.response`"
         )
 

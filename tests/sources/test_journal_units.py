@@ -252,8 +252,11 @@ async def test_the_state_is_the_same_live_and_after_a_restart(
     ("logged", "unheard"),
     [
         ([{}, {"CONTAINER_NAME": "up"}], []),
-        ([{}], ["no entry of the journal of receiver.service has CONTAINER_NAME=up; see `journal.match`"]),
-        ([{"unit": "x.service"}], ["receiver.service: the journal has no entry of it; see `journal.unit`"]),
+        ([{}], ["no entry of the journal of receiver.service has CONTAINER_NAME=up; check `journal.match`"]),
+        (
+            [{"unit": "x.service"}],
+            ["receiver.service: the journal has no entry of it; check `journal.unit`, or run `fleet-health setup`"],
+        ),
     ],
 )
 async def test_what_the_journal_has_no_entry_of_is_said_of_each_unit_and_match(

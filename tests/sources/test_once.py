@@ -266,8 +266,8 @@ def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:
     problem = "not one of 2 rows was understood (not JSON, host or time missing, or not a string)"
 
     assert found.problems == (
-        f"{receiver.index.path}: {problem}; see `index.path`, `index.host_field` and `index.time_field`",
-        f"{UNIT}: the journal has no entry of it; see `journal.unit`",
+        f"{receiver.index.path}: {problem}; check `index.path`, `index.host_field` and `index.time_field`",
+        f"{UNIT}: the journal has no entry of it; check `journal.unit`, or run `fleet-health setup`",
     )
     assert (found.notes, found.of_service) == ((), found.problems)
 
@@ -303,7 +303,7 @@ def test_an_inspection_says_that_upload_lines_are_not_understood(receiver: Recei
 
     assert few == ()
     assert problem.startswith("not one of 5 upload lines of the journal was understood")
-    assert "see `journal.response`" in problem
+    assert "check `journal.response`" in problem
 
 
 @pytest.mark.parametrize(

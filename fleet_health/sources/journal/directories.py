@@ -33,7 +33,8 @@ def refuse_unreadable(settings: JournalSettings) -> None:
         raise SourceRefused(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
     if not files:
         named = " or ".join(map(str, directories))
-        raise SourceMissing(f"there is no journal in {named}")
+        hint = "" if settings.namespace is None else "; check `journal.namespace`"
+        raise SourceMissing(f"there is no journal in {named}{hint}")
     unreadable = unreadable_files(settings)
     if unreadable or not any(os.access(file, os.R_OK) for file in files):
         raise no_permission((unreadable or files)[0])

@@ -56,7 +56,7 @@ def unmatched_in_words(settings: JournalSettings) -> str:
     """Return a sentence for unmatched lines, as of the detector `blind`, with a hint where to look."""
     return (
         f"{blind.unmatched_in_words(settings.units)};"
-        " `fleet-health patterns` shows the lines, see `journal.unit` and `journal.response`"
+        " `fleet-health patterns` shows the lines; check `journal.unit` and `journal.response`"
     )
 
 

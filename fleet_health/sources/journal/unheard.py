@@ -42,7 +42,7 @@ def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
     if settings.units and len(unheard) == len(settings.units):
         return sentences  # whether the rest matches is not known
     return sentences + [
-        f"no entry of the journal{of_units(settings)} has {' and '.join(fields)}; see `journal.match`"
+        f"no entry of the journal{of_units(settings)} has {' and '.join(fields)}; check `journal.match`"
         for fields in settings.match
         if not any(map(reader.has_any, line_matches(replace(settings, match=(fields,)), reader.units)))
         and not (is_local and _may_come(fields))
@@ -58,10 +58,10 @@ def _is_heard_of(reader: JournalReader, unit: str) -> bool:
 
 def _unheard_unit(unit: str, *, is_local: bool) -> str:
     if is_local and (real := alias_of(unit)) is not None:
-        return f"{unit}: systemd knows it as {real}, and so does the journal; see `journal.unit`"
+        return f"{unit}: systemd knows it as {real}, and so does the journal; write that into `journal.unit`"
     systemd = ", and systemd does not know it" if is_local else ""
     what = "it" if is_plain(unit) else "any such unit"
-    return f"{unit}: the journal has no entry of {what}{systemd}; see `journal.unit`"
+    return f"{unit}: the journal has no entry of {what}{systemd}; check `journal.unit`, or run `fleet-health setup`"
 
 
 def _may_come(fields: Iterable[str]) -> bool:
