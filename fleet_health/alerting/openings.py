@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.standing import Standing
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.detectors.spec import Finding
+    from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
 
@@ -48,12 +49,18 @@ def note_findings(
 
 
 def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: AlertPolicy) -> None:
-    """Record which incidents of a host or a receiver are the cause of its other incidents."""
-    of_one_fault = {
-        pair: one.opened_at
-        for pair, one in standing.open.items()
-        if is_host(one.host) and policy.is_one_fault(one.host)
-    }
+    """Record which incidents of a host or a receiver are the cause of its other incidents.
+
+    One that is recovering and was never notified is the cause of nothing: its host has a new fault.
+    """
+    of_one_fault: dict[Pair, Instant] = {}
+    for pair, one in standing.open.items():
+        if not is_host(one.host) or not policy.is_one_fault(one.host):
+            continue
+        if one.recovered_since is None or one.last_notified_at is not None:
+            of_one_fault[pair] = one.opened_at
+        else:
+            one.inhibits = frozenset()
     for pair, others in consequences(of_one_fault).items():
         standing.open[pair].inhibits |= others
     for first, second, is_one_fault in possible_duplicates(found, standing.open):

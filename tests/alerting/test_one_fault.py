@@ -7,8 +7,10 @@ import pytest
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.causes import consequences
 from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.lifecycle import State
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
+from tests.alerting.test_incident_life import Watch, told
 
 MINUTE = 60_000_000
 TICK = 5 * MINUTE
@@ -49,6 +51,25 @@ def test_a_host_that_is_refused_and_silent_is_one_incident(*, is_one: bool, expe
         notified(incidents, 100 * TICK, "silent"),
         notified(incidents, 101 * TICK, "silent", "fatal-only"),
     ] == expected
+
+
+@pytest.mark.parametrize("was_silenced", [True, False])
+def test_a_new_fault_of_a_host_that_recovers_is_notified_unless_the_old_one_was(*, was_silenced: bool) -> None:
+    """Who was notified of its silence knows of the host; else the new fault would be hidden by one that is ending."""
+    watch = Watch(AlertPolicy(resolve_after_us=10 * TICK, is_one_fault=lambda _: True))
+    silent, refused = ("a", "silent"), ("a", "fatal-only")
+    both = ("silent", "fatal-only")
+    muted = [silent] * was_silenced
+    watch.tick(100 * TICK, silent, evaluated=both, muted=muted)
+    recovering = watch.tick(101 * TICK, over=[silent], evaluated=both, muted=muted)
+    found = watch.tick(102 * TICK, refused, over=[silent], evaluated=both, muted=muted)
+
+    assert told(recovering) == []
+    assert told(found) == [refused] * was_silenced
+    assert {one.pair: one.state for one in found.decisions} == {
+        silent: State.SILENCED if was_silenced else State.FIRING,
+        refused: State.FIRING if was_silenced else State.INHIBITED,
+    }
 
 
 def receiver(symptom: str, *, is_of_journal: bool = True) -> Finding:

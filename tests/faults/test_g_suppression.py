@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.model.instant import HOUR_US
+from tests.rig.site import now_us
 from tests.rig.suppressing import end, silence
 from tests.service.test_incidents import kill, open_incidents, outcomes, state_of
 
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 QUICK = 'alerts.resolved = true\n[detectors.silent]\nafter = "1s"\nlookback = "2s"\n'
 ALWAYS = [datetime.now(UTC) + timedelta(hours=hours) for hours in (-2, 2)]
 QUIET = '[[quiet]]\nfrom = "{:%H:%M}"\nto = "{:%H:%M}"\n'
+
+
+def recovering(site: Site) -> list[str]:
+    """Return the hosts with an open incident that is recovering, by the saved state."""
+    if not open_incidents(site):
+        return []
+    return [one["host"] for one in state_of(site)["incidents"]["open"] if one["recovered_since"] is not None]
 
 
 def is_lost(site: Site, host: str) -> bool:
@@ -92,6 +100,27 @@ def test_G1_an_acknowledgement_covers_no_host_that_dies_after_it(
 
     assert acknowledged.status == 0
     assert site.alerted() == [("dead", "silent"), ("dies", "silent")]
+
+
+@pytest.mark.fault("G1", rig="service", says="a new fault of a host that recovers from one that was silenced")
+def test_G1_a_recovery_hides_no_new_fault(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """Where limits are learned, it recovers for hours, and a host has one incident at a time."""
+    site.configure('detectors.silent.cadence = "learned"\n')
+    site.begin_journal()
+    site.answer("comes", 201, at_us=now_us() - HOUR_US)
+    site.sync_journal()
+    site.upload("comes", minutes_ago=60)
+    silence(site, "comes", "silent")
+    with start_service(site) as service:
+        service.until(lambda: "1 silenced" in service.notify.status, "the silent host")
+        site.upload("comes")
+        service.until(lambda: recovering(site) == ["comes"], "its upload")
+        site.warn_unstamped("comes", times=12)
+        site.sync_journal()
+        service.until(lambda: site.alerted() == [("comes", "unstamped")], "the alert")
+        status = run_command("status", "--config", site.config, "--json")
+
+    assert json.loads(status.stdout)["incidents_by_state"] == {"firing": 1, "silenced": 1}
 
 
 @pytest.mark.fault("G2", rig="service", says="what was notified recovers in a mute window")

@@ -27,10 +27,10 @@ def muted(pairs: Iterable[tuple[str, str]]) -> Suppressions:
     return _suppressed(pairs, Suppression(Fact.MUTED, "a mute window"))
 
 
-def silence(site: Site, host: str) -> Silence:
-    """Silence a host of a site for an hour."""
+def silence(site: Site, host: str, symptom: str | None = None) -> Silence:
+    """Silence a host of a site, or one of its symptoms, for an hour."""
     now = now_us()
-    one = Silence("quiet1", host, None, now, now + 3_600_000_000, "moving it", "root")
+    one = Silence("quiet1", host, symptom, now, now + 3_600_000_000, "moving it", "root")
     SilenceFile(site.directory / "state").add(one, now)
     return one
 
