@@ -317,15 +317,15 @@ def _verdict(scene: Scene, recorder: Recorder) -> tuple[list[str], int]:
         by_host.setdefault(one.host, {}).setdefault((one.key, one.kind), one)
     problems += [f"{host}: the daemon has not notified of it" for host in by_host.keys() - truth.keys()]
     for host, state in sorted(truth.items()):
-        told = list(by_host.get(host, {}).values())
-        openings = sum(one.kind == "opening" or one.is_unannounced for one in told)
+        sent = list(by_host.get(host, {}).values())
+        openings = sum(one.kind == "opening" or one.is_unannounced for one in sent)
         if not 1 <= openings <= most:
             problems.append(f"{host}: {openings} openings, expected one")
         for kind in ("lost", "resolution"):
-            count, is_expected = sum(one.kind == kind for one in told), STATES[kind] == state
+            count, is_expected = sum(one.kind == kind for one in sent), STATES[kind] == state
             if count > most or (is_expected and not count):
                 problems.append(f"{host}: {count} x {kind}, expected {int(is_expected)}")
-        states = [STATES[one.kind] for one in told]
+        states = [STATES[one.kind] for one in sent]
         if states[-1:] != [state]:
             problems.append(f"{host}: it is {state}, and the last that was sent says {states[-1:]}")
     return problems, sum(messages.values()) - len(messages)

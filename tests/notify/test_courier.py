@@ -46,7 +46,7 @@ class ManualClock:
 
 
 def test_waits_double_up_to_a_limit_and_begin_anew_after_a_success() -> None:
-    """Between three quarters and five quarters of that, so that not all come at once."""
+    """Each wait is between three and five quarters of the backoff, so that not all destinations are tried at once."""
     clock = ManualClock()
     least, most = Retry(clock, lambda: 0.0), Retry(clock, lambda: 1.0)
     waits = [(least.fail(), most.fail()) for _ in range(12)]
@@ -60,7 +60,7 @@ def test_waits_double_up_to_a_limit_and_begin_anew_after_a_success() -> None:
 
 @pytest.mark.parametrize(("asked", "waited"), [(0.0, 0.75), (120.0, 120.0), (1e9, 86_400.0)])
 def test_a_destination_may_ask_for_more_time(asked: float, waited: float) -> None:
-    """Not for less than the backoff, nor for more than a day."""
+    """What a destination asks for counts if it is longer than the backoff, up to a day."""
     clock = ManualClock()
     retry = Retry(clock, lambda: 0.0)
     retry.fail(asked)
@@ -124,7 +124,7 @@ def opened(directory: Path) -> Ledger:
 
 
 async def test_an_error_of_a_destinations_code_is_a_failed_delivery(tmp_path: Path) -> None:
-    """It ends nothing, its words, which may hold a secret, are not kept, and the same message is sent again."""
+    """An unexpected error ends nothing, its text is not kept, and the same message is sent again."""
     ledger, account = opened(tmp_path), Worker("ledger")
     one = notification(SILENT, Kind.OPENING, NOON)
     ledger.outbox("it").apply([Queue(one, NOON)], NOON)
@@ -145,7 +145,7 @@ async def test_an_error_of_a_destinations_code_is_a_failed_delivery(tmp_path: Pa
 
 
 async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) -> None:
-    """A ping that failed is made again; what is no evaluation is no reason for one."""
+    """A failed ping is repeated, and without an evaluation there is no ping."""
     ledger, account, pulse = opened(tmp_path), Worker("ledger"), Pulse()
     courier = HeartbeatCourier(
         configured("heartbeat", url="https://example.org"),
@@ -171,7 +171,7 @@ async def test_a_heartbeat_is_pinged_once_for_each_evaluation(tmp_path: Path) ->
 
 
 async def test_a_level_is_held_until_a_loss_and_from_the_next_alert_on(tmp_path: Path) -> None:
-    """A sign of the host alone does not bring it back: nobody was notified of that."""
+    """An incident ends at its loss, and stands again only after another alert."""
     ledger, account, level = opened(tmp_path), Worker("ledger"), Level()
     outbox = ledger.outbox("it")
     settings = configured("alertmanager", peers=["https://example.org"])

@@ -46,14 +46,14 @@ def written_by_the_readme() -> str:
 
 @pytest.mark.parametrize("example", [*blocks("toml"), written_by_the_readme()])
 def test_an_example_is_a_destination(example: str, tmp_path: Path) -> None:
-    """It can be copied as it stands."""
+    """Every example can be copied into a configuration."""
     (destination,) = destinations(tmp_path, example)
 
     build(destination).close()
 
 
 def test_each_type_has_an_example() -> None:
-    """Under a heading of its own."""
+    """Every type has an example under a heading of its name."""
     shown = {tomllib.loads(example)["destinations"][0]["type"] for example in blocks("toml")}
 
     assert shown == set(TYPES)
@@ -61,7 +61,7 @@ def test_each_type_has_an_example() -> None:
 
 
 def test_the_document_is_that_of_a_webhook() -> None:
-    """With all of its keys, in their order, and the kinds of their values."""
+    """The example has all keys of the document, in order and with the right types."""
     (block,) = blocks("json")
     shown, sent = json.loads(block), payload(message())
 
@@ -72,5 +72,5 @@ def test_the_document_is_that_of_a_webhook() -> None:
 
 
 def test_all_examples_are_good_together(tmp_path: Path) -> None:
-    """Each has a name of its own."""
+    """No two examples have the same name."""
     assert len(destinations(tmp_path, "\n".join(blocks("toml")))) == len(blocks("toml"))

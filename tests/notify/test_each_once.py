@@ -162,7 +162,7 @@ STEPS = st.lists(
 )
 
 
-def told(world: World) -> Iterator[tuple[str, Notification]]:
+def taken_once(world: World) -> Iterator[tuple[str, Notification]]:
     """Return what was taken, each message once, with its key."""
     for key, message in {one.key: one for one in world.taken}.items():
         for one in message.notifications:
@@ -198,7 +198,7 @@ LOST_THEN_REFUSED = [("change", "a"), ("look", "a"), ("taken, response lost", "a
 @example([*LOST_THEN_REFUSED[:2], ("taken, then killed", "a"), ("refused for now", "a"), ("change", "a")], True)  # noqa: FBT003
 @given(STEPS, st.booleans())
 def test_each_opening_loss_and_resolution_arrives_once(steps: list[tuple[str, str]], takes_groups: bool) -> None:  # noqa: FBT001
-    """Twice only with the same key, and only as often as its response was lost."""
+    """A message arrives again only with the same key, and only as often as its response was lost."""
     with TemporaryDirectory() as directory:
         world = World(Path(directory), takes_groups)
         for what, host in steps:
@@ -207,7 +207,7 @@ def test_each_opening_loss_and_resolution_arrives_once(steps: list[tuple[str, st
         world.ledger.close()
 
         by_incident: dict[str, list[Notification]] = {}
-        for _, one in told(world):
+        for _, one in taken_once(world):
             by_incident.setdefault(one.incident, []).append(one)
         expected = {one.id: actual(one) for one in (*world.stands.values(), *world.ended)}
         assert {name: left(notifications) for name, notifications in by_incident.items()} == expected

@@ -48,7 +48,7 @@ def python(program: str) -> str:
 def test_at_rest_it_has_half_as_much_again_as_its_imports(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """With a destination that was sent a message, and a ledger that is open."""
+    """With an open ledger and a destination that was sent a message, it needs at most 1.5 times its imports."""
     site = Site(tmp_path)
     with Inbox() as inbox:
         site.configure(destinations([("hook", inbox)], tmp_path))
@@ -65,7 +65,7 @@ def test_at_rest_it_has_half_as_much_again_as_its_imports(
 
 
 def test_the_daemon_imports_nothing_of_it() -> None:
-    """Neither the process, nor what dials out, nor the ledger's database; nor do the commands that ask the daemon."""
+    """Neither the daemon nor the commands that ask it import `notify`, network code or the database."""
     program = """
 import sys
 import fleet_health.cli.main, fleet_health.cli.commands.run, fleet_health.cli.commands.status

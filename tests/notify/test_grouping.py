@@ -44,29 +44,29 @@ def many(count: int) -> list[Notification]:
 
 
 def test_nothing_waits() -> None:
-    """Then there is nothing to look at again."""
+    """Without a waiting notification there is neither a message nor a time to look again."""
     assert turn([]) == Turn()
 
 
 def test_what_opens_together_is_one_message_for_a_person() -> None:
-    """A thousand are one."""
+    """A thousand openings are one message."""
     assert len(incidents(turn(many(1_000)))) == 1_000
 
 
 def test_a_program_gets_each() -> None:
-    """In the order in which they were decided."""
+    """A program gets one message for each notification, in the order of the decisions."""
     later = made(incident="later", decided_at=OPENED + 1)
 
     assert incidents(turn([later, made(incident="first")], takes_groups=False)) == ["first"]
 
 
 def test_openings_and_resolutions_are_messages_of_their_own() -> None:
-    """What was decided first goes first."""
+    """Each kind is a message of its own, and what was decided first is sent first."""
     assert incidents(turn([over(incident="b"), made(incident="a")])) == ["a"]
 
 
 def test_a_group_waits_from_its_first_opening_on() -> None:
-    """And takes along what has come since; a resolution does not wait."""
+    """`group_wait` counts from the first opening, later ones join it, and a resolution does not wait."""
     first, second = made(incident="a"), made(incident="b")
     queued = [(first, NOW), (second, NOW + 30 * SECOND_US)]
 
@@ -76,7 +76,7 @@ def test_a_group_waits_from_its_first_opening_on() -> None:
 
 
 def test_the_rate_limit_delays_and_sends_a_digest() -> None:
-    """Once it allows another message, that holds all that waits, with the number that was delayed."""
+    """The next message that the limit allows holds everything that waits, with the number that was delayed."""
     sent_at = [NOW - 50 * MINUTE, NOW - 10 * MINUTE]
     waiting = [(made(incident="a"), NOW), (over(incident="b"), NOW)]
     limit: dict[str, Any] = {"rate_limit": "2/1h"}
@@ -89,7 +89,7 @@ def test_the_rate_limit_delays_and_sends_a_digest() -> None:
 
 
 def test_below_the_rate_limit_nothing_is_delayed() -> None:
-    """Nor by what was sent under a clock that was ahead."""
+    """Messages with a time in the future, from before the clock was set back, do not count."""
     below = turn([made()], sent_at=[NOW - MINUTE], rate_limit="2/1h").message
     ahead = turn([made()], sent_at=[NOW + MINUTE, NOW + 2 * MINUTE], rate_limit="2/1h").message
 
@@ -99,7 +99,7 @@ def test_below_the_rate_limit_nothing_is_delayed() -> None:
 
 
 def test_the_key_is_that_of_what_is_reported_to_whom() -> None:
-    """Whatever the order and the words; another kind, another destination or another set is another message."""
+    """The key depends on destination, incidents, kinds and decisions, and not on order or words."""
     one, other = made(incident="a"), made(incident="b")
     key = key_of("phone", [one, other])
 
@@ -112,7 +112,7 @@ def test_the_key_is_that_of_what_is_reported_to_whom() -> None:
 
 
 def test_of_one_evaluation_the_fleet_comes_first_and_then_each_host() -> None:
-    """As `status` lists them."""
+    """Notifications of one evaluation are in the order of `status`."""
     waiting = [made(incident=host, host=host) for host in ("pi-2", "*", "pi-1")]
 
     assert incidents(turn(waiting)) == ["*", "pi-1", "pi-2"]

@@ -72,7 +72,7 @@ def test_a_request_is_delivered_with_its_body_and_headers(client: HttpClient) ->
 
 
 def test_a_connection_is_used_again(client: HttpClient) -> None:
-    """A thousand notifications are not a thousand handshakes."""
+    """A thousand requests need one handshake."""
     with UnrulyServer([answering()]) as server:
         for _ in range(3):
             client.request("POST", server.url)
@@ -81,7 +81,7 @@ def test_a_connection_is_used_again(client: HttpClient) -> None:
 
 
 def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
-    """They are sent as a header, and not in the target."""
+    """User and password of a URL are sent as a header, and are not in the target."""
     with UnrulyServer([answering()]) as server:
         client.request("POST", server.url.replace("//", "//anna:p%40ss@") + "/x")
 
@@ -123,7 +123,7 @@ def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
 def test_N1_what_a_server_does_wrong_is_said(
     client: HttpClient, answer: Callable[[Connection], None], said: str
 ) -> None:
-    """The text names the host, and not the path of the URL, which is often a secret."""
+    """The error names the host, and not the path of the URL, which is often a secret."""
     with UnrulyServer([answer]) as server:
         error = failure(client, server.url + PATH)
 
@@ -135,7 +135,7 @@ def test_N1_what_a_server_does_wrong_is_said(
 
 @pytest.mark.fault("N1", rig="a port that nobody listens on")
 def test_N1_a_server_that_refuses_connections_is_named(client: HttpClient) -> None:
-    """So is what the system said."""
+    """The error names the server and the reason of the system."""
     with reserved_port() as port:
         error = failure(client, f"http://127.0.0.1:{port}")
 
@@ -144,7 +144,7 @@ def test_N1_a_server_that_refuses_connections_is_named(client: HttpClient) -> No
 
 
 def test_a_name_that_does_not_resolve_is_said(client: HttpClient) -> None:
-    """The name is that of the URL."""
+    """The error contains the name as it is in the URL."""
     error = failure(client, "https://host.invalid/x")
 
     assert str(error) == "https://host.invalid/…: the name of the host cannot be resolved"
@@ -161,7 +161,7 @@ def test_a_name_that_does_not_resolve_is_said(client: HttpClient) -> None:
     ids=["hangs", "drips a status", "drips a header before the status"],
 )
 def test_N2_no_server_stretches_the_time(answer: Callable[[Connection], None]) -> None:
-    """A timeout of the socket alone would begin anew with each byte."""
+    """A request ends after its timeout, even if the server sends a byte now and then."""
     client = HttpClient(SHORT_S)
     with UnrulyServer([answer]) as server:
         before = time.monotonic()
@@ -185,7 +185,7 @@ class OverAtOnce(TimeLimit):
 
 
 def test_after_a_timeout_the_next_request_is_sent(client: HttpClient) -> None:
-    """The one before may have been taken, and nothing of it is in the way."""
+    """A request that timed out may have been taken, and does not disturb the next one."""
     has_dripped = Event()
     with UnrulyServer([dripping(b"HTTP/1.1 ", has_dripped), answering()]) as server:
         client._limit = OverAtOnce(has_dripped)
@@ -199,7 +199,7 @@ def test_after_a_timeout_the_next_request_is_sent(client: HttpClient) -> None:
 @pytest.mark.fault("N2", rig="a real server that drips")
 @pytest.mark.parametrize("rest", [b"X-Header: ", b"Content-Length: 1000000\r\n\r\n"], ids=["a header", "a body"])
 def test_N2_with_its_status_a_message_is_taken(client: HttpClient, rest: bytes) -> None:
-    """Whether or not the rest of the response comes in time."""
+    """A response counts once its status has come, whether or not the rest comes in time."""
     has_dripped = Event()
     client._limit = OverAtOnce(has_dripped)
     with UnrulyServer([dripping(b"HTTP/1.1 200 OK\r\n" + rest, has_dripped)]) as server:
@@ -207,7 +207,7 @@ def test_N2_with_its_status_a_message_is_taken(client: HttpClient, rest: bytes) 
 
 
 def test_an_answer_that_ends_too_soon_is_one(client: HttpClient) -> None:
-    """Its status has come."""
+    """A response counts if its body is shorter than announced."""
 
     def answer(connection: Connection) -> None:
         answering(body=b"half", length=1_000)(connection)
@@ -228,7 +228,7 @@ def test_N2_an_answer_is_read_up_to_a_bound(client: HttpClient) -> None:
 
 @pytest.mark.fault("N3", rig="a real server with odd headers")
 def test_N3_nothing_is_logged_beside_what_we_say(client: HttpClient) -> None:
-    """The library warns of headers that it cannot read, with the whole URL."""
+    """urllib3 does not log its warnings, which contain whole URLs."""
     logged = io.StringIO()
     root, handler = logging.getLogger(), logging.StreamHandler(logged)
     root.addHandler(handler)
@@ -259,7 +259,7 @@ def test_N3_nothing_is_logged_beside_what_we_say(client: HttpClient) -> None:
     ],
 )
 def test_the_kind_of_error_decides_what_follows(client: HttpClient, status: str, kind: type[DeliveryError]) -> None:
-    """Only what is wrong with the message itself is never tried again; a token or a path can be mended."""
+    """Only a status that blames the message itself drops it; a token or a path can be corrected."""
     with UnrulyServer([answering(status)]) as server:
         assert type(failure(client, server.url)) is kind
 
@@ -277,7 +277,7 @@ def test_the_kind_of_error_decides_what_follows(client: HttpClient, status: str,
     ids=["seconds", "at once", "forever", "a date", "a date that has passed"],
 )
 def test_retry_after_is_heeded(client: HttpClient, status: str, value: str, least: float, most: float) -> None:
-    """As seconds or as a date; `Retry` bounds it."""
+    """Retry-After is a number of seconds or a date."""
     with UnrulyServer([answering(status, Retry_After=value)]) as server:
         wait_s = failure(client, server.url).retry_after_s
 
@@ -287,7 +287,7 @@ def test_retry_after_is_heeded(client: HttpClient, status: str, value: str, leas
 
 @pytest.mark.parametrize("value", ["soon", "-3", "1e9", "Fri, 99 Nov 2026 99:00:00 GMT", "٣"])
 def test_a_retry_after_that_is_none_is_ignored(client: HttpClient, value: str) -> None:
-    """The backoff of the destination is in force then."""
+    """With an invalid Retry-After, the backoff decides."""
     with UnrulyServer([answering("503 Away", Retry_After=value.encode().decode("latin-1"))]) as server:
         assert failure(client, server.url).retry_after_s is None
 
@@ -307,7 +307,7 @@ def test_a_retry_after_that_is_none_is_ignored(client: HttpClient, value: str) -
     ],
 )
 def test_N3_a_server_that_echoes_a_secret_is_not_quoted(client: HttpClient, echo: str) -> None:
-    """However it writes it."""
+    """A response that contains a secret in any form is not quoted."""
     with UnrulyServer([answering("403 Forbidden", echo.encode())]) as server:
         error = failure(client, server.url + PATH, secrets=("tok+en/&1234",))
 
@@ -315,7 +315,7 @@ def test_N3_a_server_that_echoes_a_secret_is_not_quoted(client: HttpClient, echo
 
 
 def test_a_short_path_hides_no_response(client: HttpClient) -> None:
-    """It is no secret, and its letters are everywhere."""
+    """A path of two letters is not a secret, and hides nothing."""
     with UnrulyServer([answering("403 Forbidden", b"no such token")]) as server:
         assert str(failure(client, f"{server.url}/in")).endswith("403 Forbidden: no such token")
 
@@ -334,7 +334,7 @@ def tls(authority: trustme.CA, name: str) -> ssl.SSLContext:
 
 
 def test_the_authorities_of_a_file_are_trusted(authority: trustme.CA, tmp_path: Path) -> None:
-    """As a destination within a company needs it."""
+    """`ca_file` replaces the authorities of the system, for example by that of a company."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with UnrulyServer([answering()], tls(authority, "127.0.0.1")) as server:
         client = HttpClient(LONG_S, ca_file=tmp_path / "ca.pem")
@@ -354,7 +354,7 @@ def test_the_authorities_of_a_file_are_trusted(authority: trustme.CA, tmp_path: 
 def test_N4_a_certificate_that_is_not_right_is_refused(
     authority: trustme.CA, tmp_path: Path, name: str, said: str, *, is_trusted: bool
 ) -> None:
-    """And nothing was sent."""
+    """Nothing is sent to a server whose certificate is not valid."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with UnrulyServer([answering()], tls(authority, name)) as server:
         error = failure(HttpClient(LONG_S, ca_file=tmp_path / "ca.pem" if is_trusted else None), server.url + PATH)
@@ -364,7 +364,7 @@ def test_N4_a_certificate_that_is_not_right_is_refused(
 
 
 def test_plain_http_instead_of_tls_is_said(client: HttpClient) -> None:
-    """It is a frequent mistake, and nothing secret is sent."""
+    """A server that speaks no TLS is reported as such, and gets no secret."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -383,7 +383,7 @@ def test_plain_http_instead_of_tls_is_said(client: HttpClient) -> None:
 
 
 def test_a_ca_file_that_is_none_is_named(tmp_path: Path) -> None:
-    """Missing, or not what it should be."""
+    """A missing or invalid `ca_file` is named."""
     (tmp_path / "other.pem").write_text("no certificate")
 
     missing = failure(HttpClient(LONG_S, ca_file=tmp_path / "ca.pem"), "https://127.0.0.1:1")
@@ -394,7 +394,7 @@ def test_a_ca_file_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_the_settings_of_tls_are_made_once() -> None:
-    """Each has a megabyte of certificates."""
+    """All destinations share the TLS settings, which take a megabyte."""
     managers = [Connections(ca_file=None, proxy=None).manager(urlsplit("https://127.0.0.1:1")) for _ in range(2)]
 
     contexts = {id(one.connection_pool_kw["ssl_context"]) for one in managers}
@@ -402,7 +402,7 @@ def test_the_settings_of_tls_are_made_once() -> None:
 
 
 def test_a_proxy_is_taken_from_the_environment(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also one that needs a login; its password is in no header of the destination."""
+    """The proxy may need a login, which is sent to the proxy only."""
     with UnrulyServer([answering()]) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//anna:secret@"))
 
@@ -413,7 +413,7 @@ def test_a_proxy_is_taken_from_the_environment(client: HttpClient, monkeypatch: 
 
 
 def test_no_proxy_of_the_environment_is_heeded(client: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A destination on this machine needs none."""
+    """A host in `no_proxy` is reached without the proxy."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with UnrulyServer([answering()]) as server:
@@ -421,7 +421,7 @@ def test_no_proxy_of_the_environment_is_heeded(client: HttpClient, monkeypatch: 
 
 
 def test_the_configuration_prevails_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names another proxy, or none."""
+    """`proxy` of a destination replaces the proxy of the environment, or switches it off."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with UnrulyServer([answering()]) as server, UnrulyServer([answering()]) as proxy:
         HttpClient(LONG_S, proxy=NO_PROXY).request("POST", server.url)
@@ -441,7 +441,7 @@ def test_tls_goes_through_a_proxy_as_a_tunnel(client: HttpClient, monkeypatch: p
 
 
 def test_a_proxy_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without its URL, which may hold a password."""
+    """An invalid proxy is reported without its URL, which may hold a password."""
     monkeypatch.setenv("http_proxy", "socks5://anna:secret@127.0.0.1:1")
 
     error = str(failure(HttpClient(SHORT_S), "http://127.0.0.1:1"))

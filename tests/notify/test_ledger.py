@@ -83,7 +83,7 @@ def queued(ledger: Ledger, incident: Incident = SILENT, at: int = NOON) -> Messa
 
 
 def test_what_waits_too_long_is_dropped_and_counted(ledger: Ledger) -> None:
-    """Also what may have been taken; not what was queued at the limit itself."""
+    """What may have been taken is dropped as well; what was queued exactly at the limit is not."""
     first = queued(ledger)
     ledger.outbox("it").begin(first, NOON)
     ledger.outbox("it").note_failed(first, "reset", NOON, is_response_lost=True)
@@ -98,7 +98,7 @@ def test_what_waits_too_long_is_dropped_and_counted(ledger: Ledger) -> None:
 
 
 def test_a_refused_message_is_dropped_and_what_comes_after_is_not(ledger: Ledger) -> None:
-    """It is counted, with the response."""
+    """A refused message counts as dropped, and the history has the response."""
     message = queued(ledger)
     ledger.outbox("it").begin(message, NOON)
     ledger.outbox("it").note_refused(message, "400 Bad Request", NOON)
@@ -115,7 +115,7 @@ def test_a_refused_message_is_dropped_and_what_comes_after_is_not(ledger: Ledger
 
 
 def test_a_destination_is_gone_until_it_is_configured_anew(ledger: Ledger) -> None:
-    """What it was being sent waits, unless it may have been taken."""
+    """The message that was being sent waits, unless it may have been taken."""
     message = queued(ledger)
     ledger.outbox("it").begin(message, NOON)
     ledger.outbox("it").note_gone(message, "410 Gone", NOON)
@@ -130,7 +130,7 @@ def test_a_destination_is_gone_until_it_is_configured_anew(ledger: Ledger) -> No
 
 
 def test_a_success_ends_a_failure(ledger: Ledger) -> None:
-    """The last error stays, to be read."""
+    """The last error is still shown after a success."""
     message = queued(ledger)
     ledger.outbox("it").begin(message, NOON)
     ledger.outbox("it").note_failed(message, "503", NOON + MINUTE, is_response_lost=False)
@@ -147,7 +147,7 @@ def test_a_success_ends_a_failure(ledger: Ledger) -> None:
 
 
 def test_an_incident_keeps_its_id_when_the_daemon_names_it_anew(ledger: Ledger) -> None:
-    """Nobody is told twice of a host whose incident the daemon had to open once more."""
+    """An incident that the daemon had to open again, with another id, is not notified again."""
     ledger.incidents.take([SILENT], NOON)
     vanished = ledger.incidents.take([], NOON + MINUTE)
     again = ledger.incidents.take([replace(SILENT, id="i2", opened_at=NOON + MINUTE)], NOON + 2 * MINUTE)
@@ -161,7 +161,7 @@ def test_an_incident_keeps_its_id_when_the_daemon_names_it_anew(ledger: Ledger) 
 
 
 def test_what_is_over_is_forgotten_after_a_month_and_what_stands_is_not(ledger: Ledger) -> None:
-    """So that nothing grows for ever, and nothing is sent again."""
+    """The ledger does not grow without end, and nothing is sent again."""
     over = replace(SILENT, id="over", ended_at=NOON, resolved_at=NOON)
     ledger.incidents.take([SILENT, over], NOON)
     for incident in (SILENT, over):
@@ -178,7 +178,7 @@ def test_what_is_over_is_forgotten_after_a_month_and_what_stands_is_not(ledger: 
 
 
 def test_a_ledger_of_version_1_goes_on(tmp_path: Path) -> None:
-    """It holds what was sent, and takes what could not be sent then: a loss."""
+    """An upgraded ledger still holds what was sent, and can hold a loss."""
     with closing(sqlite3.connect(tmp_path / FILE)) as connection:
         connection.executescript(VERSION_1)
     ledger = Ledger(tmp_path)

@@ -77,7 +77,7 @@ def document(count: int) -> bytes:
 
 
 async def test_a_thousand_incidents_are_one_message_for_a_person(tmp_path: Path) -> None:
-    """And Alertmanager has all of them, and a program each of them once."""
+    """Alertmanager gets all of them, and a program gets each of them once."""
     phone, program, alertmanager = Person(), Taker(), Level()
     made: dict[str, AnyDestination] = {"phone": phone, "program": program, "alertmanager": alertmanager}
     table = '[[destinations]]\nname = "{}"\ntype = "{}"\n{}\n'

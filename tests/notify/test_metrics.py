@@ -34,7 +34,7 @@ def overview(directory: Path) -> Overview:
 
 
 def test_what_there_is(tmp_path: Path) -> None:
-    """What is not known is left out; what has not happened is 0."""
+    """A value that is not known is missing, and a count of what has not happened is 0."""
     text = metrics(overview(tmp_path)).decode()
     found: dict[tuple[str, str | None, str | None], float] = {}
     for sample in (sample for family in read_text(text) for sample in family.samples):
@@ -57,7 +57,7 @@ def test_what_there_is(tmp_path: Path) -> None:
 
 
 def test_promtool_finds_nothing(tmp_path: Path, do_without: DoWithout) -> None:
-    """As of any other metrics."""
+    """Promtool reports no problem in the metrics."""
     try:
         done = subprocess.run(
             ["promtool", "check", "metrics"], input=metrics(overview(tmp_path)), capture_output=True, check=False

@@ -74,9 +74,9 @@ def asked(site: Site, *words: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_each_arrives_once_through_kills_of_both(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """The opening, and the resolution; nothing comes again after a restart of either."""
+    """Opening and resolution arrive once, and nothing arrives again after a restart of either process."""
     watch, first = daemon(site, processes), notifier(site, processes)
-    first.until(lambda: inbox.told() == OPENED, "the openings")
+    first.until(lambda: inbox.received() == OPENED, "the openings")
     first.until(lambda: asked(site, "status")[1]["destinations"][0]["waiting"] == 0, "their records")
     first.stop(signal.SIGKILL)
     watch.stop(signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_each_arrives_once_through_kills_of_both(site: Site, inbox: Inbox, proce
     second.until(lambda: len(inbox.documents) > 3, "the resolution")
     second.until(lambda: asked(site, "status")[1]["destinations"][0]["waiting"] == 0, "its record")
 
-    assert inbox.told() == [*OPENED, ("resolution", "quiet", "silent")]
+    assert inbox.received() == [*OPENED, ("resolution", "quiet", "silent")]
     assert len({one["key"] for one in inbox.documents}) == 4
     status, history = asked(site, "history", "quiet")
     assert status == 0
@@ -98,7 +98,7 @@ def test_each_arrives_once_through_kills_of_both(site: Site, inbox: Inbox, proce
 
 
 def test_what_resolves_before_it_is_delivered_is_one_message(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """The destination was away; nobody is told in two messages of what is over. The metrics tell of it."""
+    """After an outage of the destination, one message reports opening and resolution; the metrics show what waited."""
     inbox.status = 503
     metrics = site.directory / "notify.prom"
     site.config.write_text(f'metrics.notify_textfile = "{metrics}"\n{site.config.read_text()}')
@@ -119,14 +119,14 @@ def test_what_resolves_before_it_is_delivered_is_one_message(site: Site, inbox: 
 
     assert (status, overview["destinations"][0]["state"], overview["destinations"][0]["waiting"]) == (1, "failing", 3)
     assert overview["destinations"][0]["last_error"].endswith("503 Service Unavailable")
-    assert inbox.told() == [OPENED[1], OPENED[2], ("resolution", "quiet", "silent")]
+    assert inbox.received() == [OPENED[1], OPENED[2], ("resolution", "quiet", "silent")]
     assert [one["is_unannounced"] for one in inbox.documents if one["kind"] == "resolution"] == [True]
 
 
 def test_the_loss_of_a_host_arrives_and_so_does_its_return(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """Also if `notify` was away when the host was lost."""
+    """A loss arrives even if `notify` was not running when it was decided."""
     watch, first = daemon(site, processes), notifier(site, processes)
-    first.until(lambda: inbox.told() == OPENED, "the openings")
+    first.until(lambda: inbox.received() == OPENED, "the openings")
     first.until(lambda: asked(site, "status")[1]["destinations"][0]["waiting"] == 0, "their records")
     first.stop(signal.SIGKILL)
     site.config.write_text('detectors.silent.lookback = "40m"\n' + site.config.read_text())
@@ -143,7 +143,7 @@ def test_the_loss_of_a_host_arrives_and_so_does_its_return(site: Site, inbox: In
 
 
 def test_410_disables_a_destination_until_it_is_configured_anew(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """Nothing more is sent; a reload without a change of it does not help, one with it does."""
+    """Nothing more is sent until a reload that changes the destination."""
     inbox.status = 410
     daemon(site, processes)
     process = notifier(site, processes)
@@ -162,7 +162,7 @@ def test_410_disables_a_destination_until_it_is_configured_anew(site: Site, inbo
 
 
 def test_a_bad_configuration_changes_nothing(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """It is logged and shown, and what was in force goes on."""
+    """A refused reload is logged and shown, and the previous configuration stays in force."""
     process = notifier(site, processes)
     good = site.config.read_text()
     site.config.write_text(good.replace("webhook", "pigeon"))
@@ -171,7 +171,7 @@ def test_a_bad_configuration_changes_nothing(site: Site, inbox: Inbox, processes
     daemon_site = Site(site.directory)
     daemon_site.config.write_text(good)
     daemon(site, processes)
-    process.until(lambda: inbox.told() == OPENED, "the openings")
+    process.until(lambda: inbox.received() == OPENED, "the openings")
 
     assert status == 1
     assert any("reload refused: destinations[1].type" in problem for problem in overview["problems"])
@@ -180,42 +180,42 @@ def test_a_bad_configuration_changes_nothing(site: Site, inbox: Inbox, processes
 
 
 def test_a_daemon_that_is_gone_is_an_incident(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """Host `*`, after three ticks; it resolves when the daemon evaluates again, and is not sent twice."""
+    """`watch-stopped` opens after three ticks, resolves at the next evaluation, and is sent once."""
     watch, process = daemon(site, processes), notifier(site, processes)
     process.until(lambda: len(inbox.documents) == 3, "the openings")
     watch.stop(signal.SIGKILL)
-    process.until(lambda: ("opening", "*", "watch-stopped") in inbox.told(), "that the daemon is gone")
+    process.until(lambda: ("opening", "*", "watch-stopped") in inbox.received(), "that the daemon is gone")
     process.stop(signal.SIGKILL)
     process = notifier(site, processes)
     daemon(site, processes)
-    process.until(lambda: ("resolution", "*", "watch-stopped") in inbox.told(), "that it is back")
+    process.until(lambda: ("resolution", "*", "watch-stopped") in inbox.received(), "that it is back")
 
-    told = [one for one in inbox.documents if one["symptom"] == "watch-stopped"]
-    assert [one["kind"] for one in {one["key"]: one for one in told}.values()] == ["opening", "resolution"]
-    assert "no evaluation for" in told[0]["detail"]
-    assert inbox.told(Kind.OPENING).count(OPENED[0]) == 1
+    stopped = [one for one in inbox.documents if one["symptom"] == "watch-stopped"]
+    assert [one["kind"] for one in {one["key"]: one for one in stopped}.values()] == ["opening", "resolution"]
+    assert "no evaluation for" in stopped[0]["detail"]
+    assert inbox.received(Kind.OPENING).count(OPENED[0]) == 1
 
 
-def test_a_new_destination_is_told_what_stands_and_one_that_hangs_delays_nobody(
+def test_a_new_destination_is_sent_what_stands_and_one_that_hangs_delays_nobody(
     site: Site, inbox: Inbox, processes: ExitStack
 ) -> None:
-    """Each has a courier of its own."""
+    """Each destination has a courier of its own."""
     daemon(site, processes)
     process = notifier(site, processes)
-    process.until(lambda: inbox.told() == OPENED, "the openings")
+    process.until(lambda: inbox.received() == OPENED, "the openings")
     other = processes.enter_context(Inbox())
     text = NO_RECEIVER + destinations([("hook", inbox), ("new", other)], site.directory)
     hangs = '[[destinations]]\nname = "hangs"\ntype = "webhook"\nurl = "http://192.0.2.1/"\ntimeout = "60s"\n'
     site.configure(hangs + text if text.startswith("[[") else text + hangs)
     process.reload()
-    process.until(lambda: other.told() == OPENED, "what stands")
+    process.until(lambda: other.received() == OPENED, "what stands")
 
-    assert inbox.told() == OPENED
+    assert inbox.received() == OPENED
     assert {one["name"] for one in asked(site, "status")[1]["destinations"]} == {"hook", "new", "hangs"}
 
 
 def test_a_test_message_is_marked_and_its_response_shown(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """By the process, or without one; for a name that is not configured the names are said."""
+    """The process or the command sends the test, and an unknown name is refused with the known ones."""
     alone = asked(site, "test")
     process = notifier(site, processes)
     asked_of_it = asked(site, "test", "hook")
@@ -233,7 +233,7 @@ def test_a_test_message_is_marked_and_its_response_shown(site: Site, inbox: Inbo
 
 
 def test_without_a_destination_a_test_says_what_to_do(site: Site, processes: ExitStack) -> None:
-    """By the process, or without one."""
+    """With or without the process, the error says how to configure a destination."""
     site.configure(destinations([], site.directory))
     alone = asked(site, "test")
     notifier(site, processes)
@@ -245,7 +245,7 @@ def test_without_a_destination_a_test_says_what_to_do(site: Site, processes: Exi
 
 
 def test_two_processes_do_not_share_a_ledger(site: Site, processes: ExitStack) -> None:
-    """The second one ends, and says why."""
+    """The second process ends with the reason."""
     notifier(site, processes)
     second = processes.enter_context(Service(site, {}, command="notify"))
 
@@ -254,11 +254,11 @@ def test_two_processes_do_not_share_a_ledger(site: Site, processes: ExitStack) -
 
 
 def test_without_a_process_the_ledger_is_shown(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """With exit status 4 for the status; without a ledger, that there is no process."""
+    """`status` ends with 4; without a ledger, the error says that there is no process."""
     nothing = asked(site, "status")
     daemon(site, processes)
     process = notifier(site, processes)
-    process.until(lambda: inbox.told() == OPENED, "the openings")
+    process.until(lambda: inbox.received() == OPENED, "the openings")
     assert process.stop() == 0
     status, overview = asked(site, "status")
 
@@ -270,7 +270,7 @@ def test_without_a_process_the_ledger_is_shown(site: Site, inbox: Inbox, process
 
 
 def test_a_process_without_a_control_socket_is_running(site: Site, processes: ExitStack) -> None:
-    """Its directory was not there: who asks reads that it runs, and where it says why it cannot be asked."""
+    """If the directory of the socket is missing, commands say that the process runs, and where it logs why."""
     path = site.directory / "missing" / "notify.sock"
     given = re.compile("(?m)^(notify.)?control = .*notify.*$")
     text, count = given.subn(rf"\1control = {json.dumps(str(path))}", site.config.read_text())

@@ -33,7 +33,7 @@ def is_alive(pid: str) -> bool:
 
 
 def test_a_command_has_the_document_on_stdin() -> None:
-    """Also one that is larger than a pipe."""
+    """A document that is larger than a pipe arrives as well."""
     finished = shell("wc -c; echo said on stderr >&2", b"x" * 1_000_000)
 
     assert finished.status == 0
@@ -42,28 +42,28 @@ def test_a_command_has_the_document_on_stdin() -> None:
 
 
 def test_a_command_that_reads_nothing_is_no_error() -> None:
-    """It may not care."""
+    """A command need not read its document."""
     assert shell("exit 3", b"x" * 1_000_000).status == 3
 
 
 def test_a_signal_is_a_negative_status() -> None:
-    """As subprocess has it."""
+    """A command that a signal ended has the negative number of the signal as its status."""
     assert shell("kill -TERM $$").status == -15
 
 
 @pytest.mark.fault("N7", rig="a real command")
 def test_N7_its_output_is_kept_up_to_a_bound() -> None:
-    """It may print without end until its time is over."""
+    """A command that prints without end fills no memory."""
     assert len(shell("head -c 1000000 /dev/zero").output) == OUTPUT_LIMIT
 
 
 def test_its_line_controls_no_terminal() -> None:
-    """It is shown."""
+    """The last line contains no terminal control characters."""
     assert shell("printf 'first\\nred \\033[31m\\n\\n'").line == "red \\x1b[31m"
 
 
 def test_no_shell_is_involved(tmp_path: Path) -> None:
-    """An argument stays one."""
+    """An argument with special characters stays one argument."""
     run(["/usr/bin/touch", f"{tmp_path}/a b; $(id)"], b"", LONG_S)
 
     assert [one.name for one in tmp_path.iterdir()] == ["a b; $(id)"]
@@ -73,7 +73,7 @@ def test_no_shell_is_involved(tmp_path: Path) -> None:
 def test_N7_what_is_over_time_is_killed_with_all_that_it_started(
     tmp_path: Path, eventually: Callable[..., Any]
 ) -> None:
-    """Also what ignores a polite signal, and a child in the background."""
+    """A command that ignores SIGTERM, and its child in the background, are killed."""
     script = f"trap '' TERM; sleep 1000 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/own; while :; do sleep 1; done"
     with pytest.raises(DeliveryError) as caught:
         shell(script, timeout_s=3.0)
@@ -87,7 +87,7 @@ def test_N7_what_is_over_time_is_killed_with_all_that_it_started(
 
 @pytest.mark.fault("N7", rig="a real command")
 def test_N7_a_child_that_stays_behind_holds_nobody_up(eventually: Callable[..., Any]) -> None:
-    """It has the output open, and is killed when its parent has ended."""
+    """A child that keeps the output open is killed when its parent has ended."""
     before = time.monotonic()
     finished = shell("sleep 1000 & echo $!")
 
@@ -101,7 +101,7 @@ def test_N7_a_child_that_stays_behind_holds_nobody_up(eventually: Callable[..., 
     [("nothing", "no such file or directory"), ("text", "permission denied"), ("broken", "exec format error")],
 )
 def test_what_cannot_be_started_is_said(tmp_path: Path, program: str, said: str) -> None:
-    """With the program and the reason."""
+    """The error names the program and the reason."""
     (tmp_path / "text").write_text("#!/bin/sh\n")
     (tmp_path / "broken").write_bytes(b"\x7fELF")
     (tmp_path / "broken").chmod(0o755)
@@ -114,7 +114,7 @@ def test_what_cannot_be_started_is_said(tmp_path: Path, program: str, said: str)
 
 
 def test_what_systemd_tells_us_is_not_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command could report that we are ready, or alive."""
+    """A command cannot report to systemd in the name of `notify`."""
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/x")
     monkeypatch.setenv("WATCHDOG_USEC", "1")
 
@@ -123,7 +123,7 @@ def test_what_systemd_tells_us_is_not_passed_on(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_descriptor_is_left_open() -> None:
-    """Of many that ended, and of one that could not be started."""
+    """Neither many commands that ended nor one that could not be started leave a descriptor open."""
     before = open_descriptors()
     for _ in range(3):
         shell("exit 0")

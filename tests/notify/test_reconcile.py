@@ -36,7 +36,7 @@ def entry(kind: Kind, state: State, at: int = NOON, *, unannounced: bool = False
     return Entry("i1", kind, at, at, state, is_unannounced=unannounced)
 
 
-def told(found: Sequence[Change]) -> list[str]:
+def in_words(found: Sequence[Change]) -> list[str]:
     """Return changes in words."""
     words = []
     for one in found:
@@ -55,7 +55,7 @@ def due(
 ) -> list[str]:
     """Return what follows for one incident."""
     settings = configured("webhook", url="https://example.org", **keys)
-    return told(changes([incident], {"i1": held}, Recipient(settings, since, is_level), now))
+    return in_words(changes([incident], {"i1": held}, Recipient(settings, since, is_level), now))
 
 
 SENT, QUEUED, SENDING = State.SENT, State.QUEUED, State.SENDING
@@ -135,7 +135,7 @@ AT_LOSS = NOON + 70 * MINUTE
     ],
 )
 def test_each_is_sent_once(incident: Incident, held: list[Entry], expected: list[str]) -> None:
-    """What the ledger holds is not queued again."""
+    """What is in the ledger is not queued again."""
     assert due(incident, *held) == expected
 
 
@@ -215,13 +215,13 @@ def test_each_is_sent_once(incident: Incident, held: list[Entry], expected: list
     ],
 )
 def test_a_loss_is_sent_once(incident: Incident, held: list[Entry], expected: list[str]) -> None:
-    """It closes the incident at the destination until an alert of the daemon opens it anew, or it resolves."""
+    """A loss closes the incident at the destination until the next alert or its resolution."""
     assert due(incident, *held) == expected
 
 
 @pytest.mark.parametrize("incident", [LOST, LOST_AND_DROPPED])
 def test_a_new_destination_is_not_sent_a_loss_of_before(incident: Incident) -> None:
-    """As with a resolution, and with an escalation that the loss came before."""
+    """A loss counts like a resolution, also for a destination with `after`."""
     assert due(incident, since=AT_LOSS) == due(incident, after="71m") == []
     assert due(incident, since=AT_LOSS - 1) == due(incident, after="70m") == ["lost of both at 70"]
 
@@ -231,12 +231,12 @@ def test_a_new_destination_is_not_sent_a_loss_of_before(incident: Incident) -> N
     [(RESOLVED.resolved_at, []), ((RESOLVED.resolved_at or 0) - 1, ["resolution of both at 90"])],
 )
 def test_a_new_destination_is_not_sent_what_ended_before(since: int, expected: list[str]) -> None:
-    """Up to the evaluation that decided it, which it cannot have seen."""
+    """An end counts as earlier up to the evaluation at which the destination was first known."""
     assert due(RESOLVED, since=since) == expected
 
 
 def test_a_new_destination_is_sent_what_stands() -> None:
-    """However long ago that was notified."""
+    """It is sent the opening, however long ago the incident was notified."""
     assert due(REPEATED, since=NOW) == ["opening at 0"]
 
 
@@ -265,19 +265,19 @@ def test_a_new_destination_is_sent_what_stands() -> None:
 def test_only_the_kinds_that_are_wanted_are_sent(
     send: list[str], incident: Incident, held: list[Entry], expected: list[str]
 ) -> None:
-    """One message that reports both is wanted by whoever wants openings."""
+    """A message that reports opening and end is sent to destinations that want openings."""
     assert due(incident, *held, send=send) == expected
 
 
 def test_filters_choose_incidents() -> None:
-    """And what was opened is resolved, though the filters have changed since."""
+    """An incident that was opened is resolved, even if the filters exclude it now."""
     assert due(STANDS, hosts=["lab-*"]) == due(STANDS, symptoms=["blind"]) == []
     assert due(RESOLVED, hosts=["lab-*"]) == []
     assert due(RESOLVED, entry(OPENING, SENT), hosts=["lab-*"]) == ["resolution at 90"]
 
 
 def test_escalation_waits_and_leaves_out_what_is_over_by_then() -> None:
-    """From the first notification on, to the microsecond."""
+    """`after` counts from the first notification, to the microsecond."""
     after: dict[str, Any] = {"after": "30m"}
 
     assert due(STANDS, now=NOON + 30 * MINUTE - 1, **after) == []
@@ -287,12 +287,12 @@ def test_escalation_waits_and_leaves_out_what_is_over_by_then() -> None:
 
 
 def test_a_level_is_not_repeated() -> None:
-    """It is sent at each evaluation anyway."""
+    """A destination that gets everything at each evaluation is sent no repeats."""
     assert due(REPEATED, entry(OPENING, SENT), is_level=True) == []
 
 
 def test_an_incident_goes_on_under_another_id_if_the_daemon_has_lost_its_state() -> None:
-    """One of the same host and symptom takes the place of one that has vanished, and of no other."""
+    """A new incident continues one of the same host and symptom that is no longer listed."""
     known = [("i1", STANDS)]
 
     assert successors(known, [replace(STANDS, id="i2")]) == {"i2": "i1"}

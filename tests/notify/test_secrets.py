@@ -26,14 +26,14 @@ def failure(name: str) -> str:
     [(b"s3cret\n", "s3cret"), (b"s3cret", "s3cret"), (b"s3cret\r\n", "s3cret"), (b" s3 cret \n", " s3 cret ")],
 )
 def test_the_line_break_at_the_end_is_no_part_of_it(tmp_path: Path, content: bytes, secret: str) -> None:
-    """Blanks are: a password may begin with one."""
+    """Blanks are part of a secret, because a password may begin with one."""
     (tmp_path / "password").write_bytes(content)
 
     assert read_secret(f"{tmp_path}/password", "password_file") == secret
 
 
 def test_a_name_is_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the directory that systemd names."""
+    """A name without a slash is a file in the directory that systemd names."""
     (tmp_path / "smtp").write_text("s3cret")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
 
@@ -41,7 +41,7 @@ def test_a_name_is_a_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_without_systemd_a_credential_is_that_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So root can try a destination by hand."""
+    """Root can test a destination by hand, with the credentials of the running service."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     monkeypatch.setattr(secrets, "OF_THE_SERVICE", tmp_path)
     (tmp_path / "smtp").write_text("s3cret")
@@ -74,7 +74,7 @@ def test_a_changed_secret_is_read_anew(tmp_path: Path) -> None:
     ids=["empty", "a line break", "a blank", "two lines", "a header", "NUL", "not UTF-8", "too long"],
 )
 def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: bytes, said: str) -> None:
-    """With what is wrong, and never with what it holds."""
+    """The error says what is wrong with the file, and does not quote it."""
     (tmp_path / "password").write_bytes(content)
 
     error = failure(f"{tmp_path}/password")
@@ -84,7 +84,7 @@ def test_a_file_that_holds_no_secret_is_named(tmp_path: Path, content: bytes, sa
 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path is a file to write, a name a credential to pass."""
+    """The error says to write the file, or to pass the credential."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
 
     assert failure("/nowhere/password") == (
@@ -97,7 +97,7 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path, monkeypatch: py
 
 
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
-    """A FIFO would hang, a directory has nothing to read."""
+    """A FIFO, which would hang, and a directory are refused."""
     os.mkfifo(tmp_path / "fifo")
 
     for name in ("fifo", ""):
@@ -108,7 +108,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the user, and the way that needs no rights on the file."""
+    """The error names the user, and how to pass the secret as a credential instead."""
     path = tmp_path / "password"
 
     def refuse(*_: object) -> int:
@@ -124,13 +124,13 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_text_without_a_secret_is_one_safe_line() -> None:
-    """Whatever a server writes, a log takes one line of it."""
+    """A text of a server takes one line in the log, without control characters."""
     assert Redaction(["s3cret"]).clean("no such\n  topic\x1b[31m") == "no such topic\\x1b[31m"
 
 
 @pytest.mark.parametrize("secret", ["pw", "a-long-password"])
 def test_a_text_with_a_secret_is_hidden_as_a_whole(secret: str) -> None:
-    """A part of it could tell the rest."""
+    """A text with a part of a secret is hidden completely, because the rest may be in it as well."""
     redaction = Redaction([secret, ""])
 
     assert redaction.clean(f"bad login: {secret}") == "…"

@@ -53,7 +53,7 @@ def names(store: Store) -> list[str]:
 
 
 def test_what_is_recorded_stays(store: Store, path: Path) -> None:
-    """The file and its directory are nobody else's."""
+    """Rows outlive the process, and other users can read neither the file nor its directory."""
     put(store, "a")
     store.close()
 
@@ -62,7 +62,7 @@ def test_what_is_recorded_stays(store: Store, path: Path) -> None:
 
 
 def test_a_mistake_of_ours_changes_nothing(store: Store) -> None:
-    """What raises is undone, and is no fault of the disk."""
+    """Work that raises is undone, and does not count as a fault of the disk."""
     put(store, "a")
 
     with pytest.raises(sqlite3.IntegrityError):
@@ -72,7 +72,7 @@ def test_a_mistake_of_ours_changes_nothing(store: Store) -> None:
 
 
 def test_two_processes_do_not_share_it(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second one is told so, after a while."""
+    """Opening a file that another process uses fails after a while."""
     put(store, "a")
     monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
 
@@ -81,7 +81,7 @@ def test_two_processes_do_not_share_it(store: Store, path: Path, monkeypatch: py
 
 
 def test_a_newer_file_is_left_alone(store: Store, path: Path) -> None:
-    """Nobody knows what it means."""
+    """A file of a newer version is not changed."""
     store.run(lambda connection: connection.execute("PRAGMA user_version=2"))
     store.close()
 
@@ -90,7 +90,7 @@ def test_a_newer_file_is_left_alone(store: Store, path: Path) -> None:
 
 
 def test_a_full_disk_loses_nothing(store: Store, path: Path) -> None:
-    """It goes on in memory, says so, and is written as a whole once there is room."""
+    """The database is kept in memory, reports that, and is written as a whole once there is room."""
     put(store, "a")
     store._opened.execute("PRAGMA max_page_count=1")
 
@@ -107,7 +107,7 @@ def test_a_full_disk_loses_nothing(store: Store, path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_written_is_said(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And what is recorded meanwhile is kept in memory until it can."""
+    """The database is kept in memory until the directory can be written."""
     put(store, "a")
     store.close()
 
@@ -127,7 +127,7 @@ def test_a_directory_that_cannot_be_written_is_said(store: Store, path: Path, mo
 
 @pytest.mark.parametrize("what", ["no database", "empty pages", "cut in the middle", "one bad page", "nothing"])
 def test_a_damaged_file_is_set_aside_and_rebuilt(store: Store, path: Path, what: str) -> None:
-    """From what can be read of it, and from the copy; what comes after is recorded as ever."""
+    """The new file has the rows that can be read from the old one and from its copy, and takes new ones."""
     put(store, *(f"a{number:03}" for number in range(100)))
     store.copy()
     put(store, *(f"b{number:03}" for number in range(100)))
@@ -162,7 +162,7 @@ def test_a_damaged_file_is_set_aside_and_rebuilt(store: Store, path: Path, what:
 def test_damage_that_is_found_while_it_runs_is_repaired(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The work that met it is done on what replaces the file."""
+    """Work that fails because of the damage is done again on the new file."""
     put(store, "a")
     store.copy()
     work = Store._transact
@@ -181,7 +181,7 @@ def test_damage_that_is_found_while_it_runs_is_repaired(
 
 
 def test_a_file_that_is_taken_away_is_written_again(store: Store, path: Path) -> None:
-    """Whoever has removed it finds it again."""
+    """A removed file is written again, with all rows."""
     put(store, "a")
     path.unlink()
 
@@ -193,7 +193,7 @@ def test_a_file_that_is_taken_away_is_written_again(store: Store, path: Path) ->
 
 
 def test_a_lost_file_is_restored_from_its_copy(store: Store, path: Path) -> None:
-    """Nobody is notified of everything once more."""
+    """What was sent before is not sent again."""
     put(store, "a")
     store.copy()
     store.close()
@@ -206,7 +206,7 @@ def test_a_lost_file_is_restored_from_its_copy(store: Store, path: Path) -> None
 def test_a_kill_while_the_file_is_exchanged_loses_nothing(
     store: Store, path: Path, killed_before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At any step, the old file or the whole new one is there."""
+    """After a kill at any step, there is the old file or the complete new one."""
     put(store, "a")
     store._go_on_in_memory("a full disk")
     put(store, "b")
@@ -227,7 +227,7 @@ def test_a_kill_while_the_file_is_exchanged_loses_nothing(
 
 
 def test_an_older_file_is_upgraded_through_every_version(store: Store, path: Path) -> None:
-    """What it holds stays, and it is upgraded once."""
+    """An upgraded file has its rows, and is not upgraded again."""
     put(store, "a")
     store.close()
     upgrades = {1: ["ALTER TABLE rows ADD COLUMN more TEXT"], 2: ["UPDATE rows SET more = name || '!'"]}
@@ -244,7 +244,7 @@ def test_an_older_file_is_upgraded_through_every_version(store: Store, path: Pat
 def test_an_older_file_on_a_full_disk_goes_on_in_memory(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is upgraded there, and written once there is room."""
+    """The upgrade is done in memory, and written once there is room."""
     put(store, "a")
     store.close()
     newer = Store(path, SCHEMA, 2, {1: ["UPDATE rows SET name = name || '!'"]})

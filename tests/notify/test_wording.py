@@ -105,7 +105,7 @@ def hosts(count: int, **changes: Any) -> tuple[Notification, ...]:
     ],
 )
 def test_a_message_about_one_incident(notifications: list[Notification], subject: str, lines: list[str]) -> None:
-    """It says what was found, since when in local time, and what to do while there is something to do."""
+    """It says what was found, since when in local time, and what to do unless it is over."""
     one = message(*notifications)
 
     assert wording.subject(one) == subject
@@ -113,7 +113,7 @@ def test_a_message_about_one_incident(notifications: list[Notification], subject
 
 
 def test_a_group_names_the_first_ten_and_the_number() -> None:
-    """And what to do once for each symptom."""
+    """It says what to do once for each symptom."""
     one = message(*hosts(12))
     lines = wording.text(one, zone=BERLIN).splitlines()
 
@@ -128,7 +128,7 @@ def test_a_group_names_the_first_ten_and_the_number() -> None:
 
 
 def test_a_group_of_several_kinds_begins_with_what_is_new() -> None:
-    """For that wants somebody to act."""
+    """The notifications are in the order in which they need action."""
     repeat, new = made(kind=Kind.REPEAT, host="pi-08"), made(symptom="blind", host="*")
     one = message(over(host="pi-09"), lost(host="pi-07"), repeat, new)
     lines = wording.text(one, zone=BERLIN).splitlines()
@@ -139,7 +139,7 @@ def test_a_group_of_several_kinds_begins_with_what_is_new() -> None:
 
 
 def test_a_group_of_resolutions_has_nothing_to_do() -> None:
-    """All is over."""
+    """A group of resolutions does not say what to do."""
     one = message(*(over(host=f"pi-{n:02}") for n in range(3)))
 
     assert wording.subject(one) == "no longer silent: pi-00 and 2 more"
@@ -147,13 +147,13 @@ def test_a_group_of_resolutions_has_nothing_to_do() -> None:
 
 
 def test_a_digest_says_how_many_the_rate_limit_delayed() -> None:
-    """Of a group, and of one."""
+    """A delayed message says so, whether it is about one incident or several."""
     assert wording.text(message(*hosts(5), delayed=4)).endswith("\nThe rate limit delayed 4 of them.")
     assert wording.text(message(delayed=1)).endswith("\nThe rate limit delayed it.")
 
 
 def test_a_test_is_marked() -> None:
-    """In its subject, in its text, and however little room there is."""
+    """The mark is in the subject and in the text, at every length."""
     one = message(is_test=True)
 
     assert wording.subject(one) == "TEST silent: pi-02"
@@ -166,7 +166,7 @@ def test_a_test_is_marked() -> None:
 @pytest.mark.parametrize("host", ["pi-02", "x" * 60, "a" * 64 + "b" * 64], ids=["short", "long", "longest"])
 @pytest.mark.parametrize("count", [1, 2, 12, 1_000])
 def test_N6_each_limit_leaves_host_symptom_and_what_to_do(limit: int, host: str, count: int) -> None:
-    """Whatever else there would be to say."""
+    """Host, symptom and what to do stay in the text at every limit."""
     many = tuple(
         made(host=host, detail="figures " * 300, suggested_fix=f"Start the uploader of {host}. {'Then look. ' * 100}")
         for _ in range(count)
@@ -181,7 +181,7 @@ def test_N6_each_limit_leaves_host_symptom_and_what_to_do(limit: int, host: str,
 
 
 def test_details_are_cut_before_anything_else() -> None:
-    """As much of them is kept as there is room for."""
+    """As much of the details is kept as fits."""
     text = wording.text(message(made(detail="figures " * 100)), 300, BERLIN)
 
     assert text.startswith("pi-02: silent since 2026-11-18 12:06 CET.\nfigures figures ")
@@ -211,7 +211,7 @@ ANYTHING = st.builds(
 @pytest.mark.fault("N6", rig="properties")
 @given(one=ANYTHING, count=st.integers(1, 12), limit=st.integers(0, 600))
 def test_N6_no_text_breaks_a_line_or_a_limit(one: Notification, count: int, limit: int) -> None:
-    """Hosts and sentences come from strangers in the end."""
+    """No host and no sentence can end a line, control a terminal or exceed a limit."""
     whole = message(*[one] * count)
     text = wording.text(whole, limit)
 
@@ -223,20 +223,20 @@ def test_N6_no_text_breaks_a_line_or_a_limit(one: Notification, count: int, limi
 
 
 def test_a_hostile_host_is_no_header_and_no_markup() -> None:
-    """What no host name may hold is escaped as everywhere."""
+    """Characters that no host name may have are escaped, as everywhere."""
     subject = wording.subject(message(made(host="pi\r\nBcc: all@example.org <b>@everyone</b>")))
 
     assert subject == "silent: pi%0D%0ABcc:%20all%40example.org%20%3Cb%3E%40everyone%3C%2Fb%3E"
 
 
 def test_a_zone_without_a_name_is_an_offset() -> None:
-    """A bare `+03` would be read as a part of the time."""
+    """An offset has `UTC` before it, because a bare `+03` would read as a part of the time."""
     assert wording.when(OPENED, timezone(timedelta(hours=3))) == "2026-11-18 14:06 UTC+03:00"
     assert wording.when(OPENED, ZoneInfo("America/Sao_Paulo")) == "2026-11-18 08:06 UTC-03"
 
 
 def test_the_document_has_the_names_of_the_api() -> None:
-    """And what a person reads, for services that only show a text."""
+    """The keys are called as in the API, and `subject` and `text` are for people."""
     document = payload(message(is_test=True))
 
     assert document | {"text": "", "subject": ""} == {
@@ -261,7 +261,7 @@ def test_the_document_has_the_names_of_the_api() -> None:
 
 
 def test_the_document_of_a_resolution_has_its_end() -> None:
-    """And is strict JSON, whatever the texts hold."""
+    """It has the time of the end, and is strict JSON whatever the texts contain."""
     document = payload(message(over(host="\ud800\x00")))
 
     assert document["ended_wall"] == "2026-11-18T12:06:40+00:00"

@@ -62,7 +62,7 @@ class Inbox:
         """Where it listens."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/hook"
 
-    def told(self, *kinds: Kind) -> list[tuple[str, str, str]]:
+    def received(self, *kinds: Kind) -> list[tuple[str, str, str]]:
         """Return kind, host and symptom of each document, sorted; only of some kinds if they are named."""
         return sorted(
             (one["kind"], one["host"], one["symptom"]) for one in self.documents if not kinds or one["kind"] in kinds

@@ -37,7 +37,7 @@ def alerts_of(server: UnrulyServer) -> list[dict[str, Any]]:
 def test_N5_a_cluster_shows_each_alert_once_and_its_end(
     tmp_path: Path, eventually: Callable[..., Any], do_without: DoWithout
 ) -> None:
-    """Both members are sent everything, and one that is killed changes nothing."""
+    """Both members are sent everything, so one that is killed changes nothing."""
     if not is_available():
         do_without("prometheus-alertmanager is not installed")
     began = now() - HOUR
@@ -94,7 +94,7 @@ def test_N5_a_cluster_shows_each_alert_once_and_its_end(
 
 @pytest.mark.fault("N5", rig="a real server")
 def test_N5_what_has_ended_does_not_end_what_has_opened_since() -> None:
-    """An alert is its labels: those of an incident that returns are the same."""
+    """An incident that returns has the labels of the one that ended, and labels identify an alert."""
     with UnrulyServer([answering()]) as server:
         destination = build(configured("alertmanager", peers=[server.url]))
         returned = made(incident="new", opened_at=OPENED + 3 * HOUR)
@@ -107,7 +107,7 @@ def test_N5_what_has_ended_does_not_end_what_has_opened_since() -> None:
 
 
 def test_an_end_before_the_beginning_spoils_no_request() -> None:
-    """Alertmanager would refuse all that is sent with it."""
+    """An end is never sent with a time before the beginning, for which Alertmanager refuses the whole request."""
     with UnrulyServer([answering()]) as server:
         destination = build(configured("alertmanager", peers=[server.url]))
         destination.hold([], [over(ended_at=OPENED - 5), over(host="pi-03", ended_at=None)], OPENED)
@@ -119,7 +119,7 @@ def test_an_end_before_the_beginning_spoils_no_request() -> None:
 
 
 def test_a_test_is_marked() -> None:
-    """It ends no alert, and is routed by its own name."""
+    """A test has an alert name of its own, so it is routed by that and ends no alert."""
     with UnrulyServer([answering()]) as server:
         build(configured("alertmanager", peers=[server.url])).hold([SILENT], [], OPENED, is_test=True)
 
@@ -136,7 +136,7 @@ def test_nothing_is_sent_of_nothing() -> None:
 
 
 def test_no_member_at_all_is_an_error(tmp_path: Path) -> None:
-    """With what each has said, and the shortest time that one asks for; no text has a secret."""
+    """The error has the reason of each member and the shortest time to wait, and contains no secret."""
     token = secret(tmp_path, "token", "t0ken-of-anna")
     answers = [answering("503 Away", b"t0ken-of-anna", Retry_After="9"), answering("429 No", Retry_After="5")]
     with UnrulyServer(answers[:1]) as one, UnrulyServer(answers[1:]) as other:
@@ -150,7 +150,7 @@ def test_no_member_at_all_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_refusal_counts_only_if_all_refuse() -> None:
-    """A member that was away may take it later."""
+    """A message is not dropped while a member that is away may still take it."""
     with UnrulyServer([answering("400 No")]) as one, UnrulyServer([resetting, answering("400 No")]) as other:
         destination = build(configured("alertmanager", peers=[one.url, other.url]))
         with pytest.raises(DeliveryError) as first:
@@ -162,5 +162,5 @@ def test_a_refusal_counts_only_if_all_refuse() -> None:
 
 
 def test_an_alert_is_called_by_its_symptom() -> None:
-    """As rules of Prometheus are."""
+    """The name of an alert is the one that the rules for Prometheus use."""
     assert alert_name("fatal-only") == "FleetHealthFatalOnly"

@@ -38,7 +38,7 @@ def failure(destination: AppriseService) -> str:
 
 
 def test_a_message_is_sent_by_apprise(tmp_path: Path) -> None:
-    """With its title, its text and its kind; nothing of it is markup."""
+    """The service gets title, text and kind, and nothing in them is markup."""
     with UnrulyServer([answering()]) as server:
         destination = service(tmp_path, f"json://127.0.0.1:{server.port}/my-secret-path")
         delivered = destination.send(message(made(detail="<b>*bold*</b> & _so_")))
@@ -51,7 +51,7 @@ def test_a_message_is_sent_by_apprise(tmp_path: Path) -> None:
 
 
 def test_a_service_that_fails_is_said_without_its_url(tmp_path: Path) -> None:
-    """Which holds its secret."""
+    """The error of a service contains no URL, because the URL holds the secret."""
     with UnrulyServer([answering("500 Oh", b"no my-secret-path")]) as server:
         said = failure(service(tmp_path, f"json://anna:s3cret-word@127.0.0.1:{server.port}/my-secret-path"))
 
@@ -62,7 +62,7 @@ def test_a_service_that_fails_is_said_without_its_url(tmp_path: Path) -> None:
 
 @pytest.mark.fault("N7", rig="the real Apprise")
 def test_N7_a_service_that_hangs_is_killed(tmp_path: Path) -> None:
-    """With the process that it runs in."""
+    """After the timeout, the process in which Apprise runs is killed."""
     with UnrulyServer([hanging]) as server:
         said = failure(service(tmp_path, f"json://127.0.0.1:{server.port}?rto=300", timeout="3s"))
 
@@ -70,14 +70,14 @@ def test_N7_a_service_that_hangs_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_url_that_apprise_does_not_know_is_said(tmp_path: Path) -> None:
-    """Without the URL."""
+    """The error names the key, and does not quote the URL."""
     assert failure(service(tmp_path, "pigeon://s3cret")) == (
         f"url_file {tmp_path}/url: Apprise knows no such URL; its documentation lists them"
     )
 
 
 def test_without_apprise_it_is_said_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is an extra."""
+    """The error says how to install Apprise, which is optional."""
     program = tmp_path / "child.py"
     source = "import sys\nsys.modules['apprise'] = None\n"
     program.write_text(f"{source}exec(compile(open({apprise_child.__file__!r}).read(), 'child', 'exec'))\n")
@@ -89,7 +89,7 @@ def test_without_apprise_it_is_said_how_to_install_it(tmp_path: Path, monkeypatc
 
 
 def test_a_process_without_a_result_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever it was."""
+    """A process that prints no result has not delivered the message."""
     (tmp_path / "child.py").write_text("print('Segmentation fault')\n")
     monkeypatch.setattr(apprise_child, "__file__", str(tmp_path / "child.py"))
 
@@ -98,7 +98,7 @@ def test_a_process_without_a_result_is_an_error(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize(("body_limit", "title_limit"), [(32_768, 250), (4_096, 0), (1_024, 250), (280, 0), (160, 0)])
 def test_a_service_is_sent_the_longest_text_that_it_takes(tmp_path: Path, body_limit: int, title_limit: int) -> None:
-    """With host, symptom and what to do; Telegram has no titles and 4096 characters, Pushover 1024."""
+    """The text has host, symptom and what to do; Telegram has no titles and 4096 characters, Pushover 1024."""
     tasks: list[dict[str, Any]] = []
 
     def noted(_command: object, document: bytes, _timeout_s: float) -> Any:
@@ -121,14 +121,14 @@ def test_a_service_is_sent_the_longest_text_that_it_takes(tmp_path: Path, body_l
 
 
 def test_a_resolution_is_a_success() -> None:
-    """And a test is for information."""
+    """A resolution is of Apprise's kind `success`, and a test is of the kind `info`."""
     assert apprise_type._kind(message(over())) == "success"
     assert apprise_type._kind(message(over(), made())) == "warning"
     assert apprise_type._kind(message(is_test=True)) == "info"
 
 
 def test_we_do_not_import_apprise() -> None:
-    """It takes 20 MiB."""
+    """The process of `notify` never imports Apprise, which takes 20 MiB."""
     code = "import sys, fleet_health.notify.destinations.apprise; print('apprise' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

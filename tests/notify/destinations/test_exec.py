@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def test_a_command_is_given_the_document(tmp_path: Path) -> None:
-    """One line of JSON, as webhooks are; its last line is the response."""
+    """The command reads one line of JSON, the same as a webhook gets, and its last line is the response."""
     command = build(configured("exec", command=["/bin/sh", "-c", 'cat >"$0"; echo noted', str(tmp_path / "document")]))
     nasty = message(made(detail="$(touch /tmp/x)\n`id`"))
 
@@ -35,7 +35,7 @@ def test_a_command_is_given_the_document(tmp_path: Path) -> None:
     ],
 )
 def test_a_command_that_fails_is_said(script: str, said: str) -> None:
-    """It is started again later."""
+    """A command that ends with another status than 0 has not delivered the message."""
     with pytest.raises(DeliveryError) as caught:
         build(configured("exec", command=["/bin/sh", "-c", script])).send(message())
 
@@ -44,7 +44,7 @@ def test_a_command_that_fails_is_said(script: str, said: str) -> None:
 
 
 def test_a_command_that_hangs_is_killed() -> None:
-    """After the timeout of the destination."""
+    """After the timeout of the destination, the command is killed."""
     with pytest.raises(DeliveryError) as caught:
         build(configured("exec", command=["/bin/sleep", "1000"], timeout="1s")).send(message())
 

@@ -18,7 +18,7 @@ PATH = "/5bf66975-d4c7-4bf5-bcc8-b8d8a82ea278"
 
 
 def test_a_ping_says_how_the_daemon_fares(tmp_path: Path) -> None:
-    """All is well at the URL itself, and not at `/fail`."""
+    """The URL itself is pinged while the daemon is well, and `/fail` while it is not."""
     with UnrulyServer([answering(body=b"OK")]) as server:
         heartbeat = build(configured("heartbeat", url_file=secret(tmp_path, "url", server.url + PATH)))
 
@@ -32,7 +32,7 @@ def test_a_ping_says_how_the_daemon_fares(tmp_path: Path) -> None:
 
 
 def test_a_service_without_fail_has_a_url_of_its_own_for_it(tmp_path: Path) -> None:
-    """Such as Uptime Kuma, where a failure is a part of the query."""
+    """`fail_url_file` names the URL for failures, for example for Uptime Kuma, which has them in the query."""
     with UnrulyServer([answering()]) as server:
         heartbeat = build(
             configured(
@@ -48,7 +48,7 @@ def test_a_service_without_fail_has_a_url_of_its_own_for_it(tmp_path: Path) -> N
 
 
 def test_a_ping_that_fails_names_no_secret(tmp_path: Path) -> None:
-    """The URL is one."""
+    """The error does not contain the URL, which is a secret."""
     with UnrulyServer([answering("404 Not Found", f"no check {PATH}".encode())]) as server:
         heartbeat = build(configured("heartbeat", url_file=secret(tmp_path, "url", server.url + PATH)))
 
@@ -58,7 +58,7 @@ def test_a_ping_that_fails_names_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_long_summary_is_cut() -> None:
-    """healthchecks.io keeps 10 kB."""
+    """A summary has at most the 10 kB that healthchecks.io keeps."""
     with UnrulyServer([answering()]) as server:
         build(configured("heartbeat", url=server.url)).ping("ä" * 20_000, is_well=True)
 
@@ -76,5 +76,5 @@ def test_a_long_summary_is_cut() -> None:
     ],
 )
 def test_fail_is_added_to_the_path(url: str, failed: str) -> None:
-    """Before the query."""
+    """`/fail` is added to the path, before the query."""
     assert failing(url) == failed

@@ -53,7 +53,7 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def test_a_mail_is_plain_text_with_host_and_symptom_in_its_subject() -> None:
-    """For a watch shows no more."""
+    """A watch shows only the subject, so host and symptom are in it."""
     with MailServer() as server:
         delivered = mail_to(server.port).send(message(made(detail="last upload 45 min ago: ähem\n.\nBcc: x@y")))
 
@@ -73,7 +73,7 @@ def test_a_mail_is_plain_text_with_host_and_symptom_in_its_subject() -> None:
 def test_mail_is_encrypted_and_the_login_as_well(
     authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path, security: str
 ) -> None:
-    """The server takes it in no other way."""
+    """A server that takes mail only encrypted and after a login gets it."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     login = {"username": USER, "password_file": secret(tmp_path, "password", PASSWORD)}
     with MailServer(security, tls, is_login_required=security == "starttls") as server:
@@ -88,7 +88,7 @@ def test_mail_is_encrypted_and_the_login_as_well(
 @pytest.mark.fault("N4", rig="a real SMTP server with TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_N4_a_certificate_that_is_not_trusted_is_refused(tls: ssl.SSLContext, security: str) -> None:
-    """And nothing was sent."""
+    """Nothing is sent to a server whose certificate is not trusted."""
     with MailServer(security, tls) as server:
         error = failure(mail_to(server.port, security=security))
 
@@ -101,7 +101,7 @@ def test_N4_a_certificate_that_is_not_trusted_is_refused(tls: ssl.SSLContext, se
 
 @pytest.mark.fault("N4", rig="a real SMTP server")
 def test_N4_a_server_without_starttls_gets_nothing() -> None:
-    """Whoever is in between could have taken the offer out."""
+    """Nothing is sent unencrypted: somebody in between may have removed the offer of STARTTLS."""
     with MailServer() as server:
         error = failure(mail_to(server.port, security="starttls"))
 
@@ -112,7 +112,7 @@ def test_N4_a_server_without_starttls_gets_nothing() -> None:
 def test_a_refused_login_is_said_without_the_password(
     authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    """It is tried again: the password may be mended."""
+    """A refused login is tried again, because the password may be corrected."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     login = {"username": USER, "password_file": secret(tmp_path, "password", "wrong-password")}
     with MailServer("starttls", tls, is_login_required=True) as server:
@@ -124,7 +124,7 @@ def test_a_refused_login_is_said_without_the_password(
 
 
 def test_all_of_an_incident_is_one_thread() -> None:
-    """Also what a mail about several has in common with it; a test is no part of it."""
+    """A mail about several incidents is in the thread of each, and a test is in none."""
     sender, to = "fleet@example.org", ("ops@example.org",)
     opening = composed(message(made(), made(incident="77", host="pi-03"), key="k-1"), sender, to)
     repeat = composed(message(made(kind=Kind.REPEAT), key="k-2"), sender, to)
@@ -140,14 +140,14 @@ def test_all_of_an_incident_is_one_thread() -> None:
 
 
 def test_the_same_message_is_the_same_mail() -> None:
-    """So that a mailbox can tell, if a response was lost."""
+    """The same message has the same Message-ID, so that a mailbox can drop the second one."""
     first, second = (composed(message(), "fleet@example.org", ("ops@example.org",)) for _ in range(2))
 
     assert first["Message-ID"] == second["Message-ID"]
 
 
 def test_a_mail_about_a_thousand_has_bounds() -> None:
-    """In its headers as in its text."""
+    """Neither the headers nor the text of a mail grow with the number of incidents."""
     many = composed(
         message(*(made(incident=f"id{n}", host=f"pi-{n}") for n in range(1_000))), "fleet@localhost", ("root",)
     )
@@ -157,7 +157,7 @@ def test_a_mail_about_a_thousand_has_bounds() -> None:
 
 
 def test_a_recipient_that_is_refused_stops_no_other() -> None:
-    """The response names it."""
+    """The other recipients get the mail, and the response names the refused one."""
     with MailServer(refused=["ops@example.org"]) as server:
         delivered = mail_to(server.port).send(message())
 
@@ -168,7 +168,7 @@ def test_a_recipient_that_is_refused_stops_no_other() -> None:
 
 
 def test_without_any_recipient_it_is_tried_again() -> None:
-    """An address may be mended, there or here."""
+    """A mail that every recipient is refused for is tried again, because an address may be corrected."""
     with MailServer(refused=ADDRESSES["to"]) as server:
         error = failure(mail_to(server.port))
 
@@ -181,7 +181,7 @@ def test_without_any_recipient_it_is_tried_again() -> None:
     [("451 4.7.1 greylisted, try again", DeliveryError), ("554 5.7.1 looks like spam", RefusedMessageError)],
 )
 def test_the_response_to_the_mail_itself_decides(reply: str, kind: type[DeliveryError]) -> None:
-    """4xx is for now, 5xx for ever."""
+    """After 4xx a mail is tried again, and after 5xx it is dropped."""
     with MailServer(reply=reply) as server:
         error = failure(mail_to(server.port))
 
@@ -202,7 +202,7 @@ def test_the_response_to_the_mail_itself_decides(reply: str, kind: type[Delivery
     ids=["refuses", "no SMTP", "closes", "greets without end", "closes after the mail"],
 )
 def test_N1_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: str, *, is_lost: bool) -> None:
-    """With the server, and whether the mail may have been taken all the same."""
+    """The error names the server, and says whether the mail may have been taken."""
     with ScriptedServer(replies) as server:
         error = failure(mail_to(server.port))
 
@@ -213,7 +213,7 @@ def test_N1_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: s
 @pytest.mark.fault("N2", rig="a real server that hangs")
 @pytest.mark.parametrize("replies", [(), HELLO[:1]], ids=["no greeting", "no response"])
 def test_N2_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, ...]) -> None:
-    """Which is that of the destination."""
+    """A delivery takes no longer than the timeout of the destination."""
     with ScriptedServer(replies, hangs=True) as server:
         error = failure(mail_to(server.port, timeout="1s"))
 
@@ -222,7 +222,7 @@ def test_N2_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, 
 
 @pytest.mark.fault("N2", rig="a goodbye that hangs")
 def test_N2_a_mail_that_was_taken_stays_so_if_the_goodbye_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even if nothing ends it: the mail must not be sent again."""
+    """A mail is delivered once the server has taken it, even if the connection then hangs."""
     is_over = Event()
     monkeypatch.setattr(smtplib.SMTP, "quit", lambda _: is_over.wait(PATIENCE_S))
     with MailServer() as server:
@@ -234,14 +234,14 @@ def test_N2_a_mail_that_was_taken_stays_so_if_the_goodbye_hangs(monkeypatch: pyt
 
 
 def test_a_name_that_does_not_resolve_is_said() -> None:
-    """And the port that is meant by default."""
+    """The error names the server with the default port."""
     mail = build(configured("mail", server="host.invalid", **ADDRESSES))
 
     assert str(failure(mail)) == "smtp://host.invalid:587: the name of the host cannot be resolved"
 
 
 def test_a_local_program_takes_mail(tmp_path: Path) -> None:
-    """As sendmail does: the mail on stdin, the addresses as arguments."""
+    """The program gets the mail on stdin and the addresses as arguments, as sendmail does."""
     program = tmp_path / "sendmail"
     program.write_text(f'#!/bin/sh\nprintf "%s " "$@" >{tmp_path}/arguments\ncat >{tmp_path}/mail\n')
     program.chmod(0o755)
@@ -253,7 +253,7 @@ def test_a_local_program_takes_mail(tmp_path: Path) -> None:
 
 
 def test_a_local_program_that_fails_is_said(tmp_path: Path) -> None:
-    """With its last line."""
+    """The error has the exit status and the last line of the program."""
     program = tmp_path / "sendmail"
     program.write_text("#!/bin/sh\necho cannot queue >&2\nexit 75\n")
     program.chmod(0o755)

@@ -33,7 +33,7 @@ def published(*messages: Message, **keys: Any) -> list[dict[str, Any]]:
 
 
 def test_a_notification_is_published() -> None:
-    """With all that a phone shows."""
+    """The document has everything that a phone shows."""
     (document,) = published(message(), page_url="https://fleet.example.org")
 
     assert document == {
@@ -49,7 +49,7 @@ def test_a_notification_is_published() -> None:
 
 
 def test_all_of_an_incident_is_one_notification() -> None:
-    """Its opening, its repeats, its loss, its resolution; and of no other one."""
+    """Opening, repeat, loss and resolution have one sequence id, which no other incident has."""
     kinds = [message(one, key=one.kind) for one in (made(), made(kind=Kind.REPEAT), lost(), over())]
     first, *later = published(*kinds)
     (other,) = published(message(made(incident="77")))
@@ -66,7 +66,7 @@ def test_all_of_an_incident_is_one_notification() -> None:
 
 
 def test_a_group_is_as_urgent_as_its_most_urgent() -> None:
-    """And is updated by what reports the same incidents."""
+    """A group has the priority of its most urgent incident, and a later message about the same incidents updates it."""
     down = made(incident="9", host="*", symptom="receiver-down")
     (document, again) = published(message(made(), down), message(down, over(), key="k-2"), page_url="http://a/")
 
@@ -77,7 +77,7 @@ def test_a_group_is_as_urgent_as_its_most_urgent() -> None:
 
 
 def test_priorities_are_configured_by_symptom() -> None:
-    """The others keep theirs; each symptom has one."""
+    """A symptom that is not configured keeps its default, and every symptom has one."""
     first, other = published(message(), message(made(symptom="blind")), priorities={"silent": 1})
 
     assert (first["priority"], other["priority"]) == (1, 4)
@@ -85,7 +85,7 @@ def test_priorities_are_configured_by_symptom() -> None:
 
 
 def test_a_test_is_marked_and_updates_nothing() -> None:
-    """It is about an incident that there is not."""
+    """A test has a sequence id that no incident has."""
     (document,) = published(message(is_test=True))
 
     assert document["title"] == "TEST silent: pi-02"
@@ -94,14 +94,14 @@ def test_a_test_is_marked_and_updates_nothing() -> None:
 
 
 def test_a_message_fits() -> None:
-    """A longer one would become a file."""
+    """A message is never longer than what ntfy shows as text."""
     (document,) = published(message(*(made(host=f"pi-{n}", detail="ä" * 1_000) for n in range(50))))
 
     assert len(document["message"].encode()) <= LIMIT
 
 
 def test_the_topic_and_the_token_are_secrets(tmp_path: Path) -> None:
-    """Of a server that echoes both, nothing is shown."""
+    """A response that contains the topic or the token is not shown."""
     echo = b"user t0ken-of-anna may not write to my-secret-topic"
     with UnrulyServer([answering("403 Forbidden", echo)]) as server:
         topic, token = secret(tmp_path, "topic", "my-secret-topic"), secret(tmp_path, "token", "t0ken-of-anna")
@@ -114,7 +114,7 @@ def test_the_topic_and_the_token_are_secrets(tmp_path: Path) -> None:
 
 
 def test_a_topic_that_is_none_is_said(tmp_path: Path) -> None:
-    """Before anything is sent, and without what the file holds."""
+    """A file that holds no valid topic is an error before anything is sent, which does not quote the file."""
     with pytest.raises(DeliveryError) as caught:
         build(configured("ntfy", topic_file=secret(tmp_path, "topic", "my topic"))).send(message())
 
@@ -124,6 +124,6 @@ def test_a_topic_that_is_none_is_said(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_an_id_is_one() -> None:
-    """The message is published all the same."""
+    """A response of 2xx without an id is a delivery."""
     with UnrulyServer([answering(body=b"<html>")]) as server:
         assert build(configured("ntfy", server=server.url, topic="fleet")).send(message()) == Delivered("200 OK")

@@ -10,11 +10,11 @@ from fleet_health.notify.destinations.registry import builder
 
 @pytest.mark.parametrize("name", TYPES)
 def test_what_can_be_configured_can_be_made(name: str) -> None:
-    """A module of the type's name has the function for it."""
+    """Every type has a module of its name with the function `build`."""
     assert callable(builder(name))
 
 
 def test_another_type_is_none() -> None:
-    """No other module is imported by what a configuration says."""
+    """A configuration cannot make any other module be imported."""
     with pytest.raises(KeyError):
         builder("registry")

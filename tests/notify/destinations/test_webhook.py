@@ -35,7 +35,7 @@ def sent(server: UnrulyServer, **keys: Any) -> Request:
 
 
 def test_the_document_is_sent_with_its_key() -> None:
-    """It is the document of the notification, as it stands in the manual."""
+    """The body is the document of the notification, and its key is in two headers."""
     with UnrulyServer([answering("204 No Content")]) as server:
         webhook = build(configured("webhook", url=f"{server.url}/hook"))
 
@@ -49,7 +49,7 @@ def test_the_document_is_sent_with_its_key() -> None:
 
 
 def test_the_signature_is_what_receivers_verify(tmp_path: Path) -> None:
-    """With the verifier of Standard Webhooks itself, which also refuses another body or key."""
+    """The verifier of Standard Webhooks accepts the signature, and refuses another body or key."""
     with UnrulyServer([answering()]) as server:
         request = sent(server, secret_file=secret(tmp_path, "signing", SIGNING))
 
@@ -64,7 +64,7 @@ def test_the_signature_is_what_receivers_verify(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["not base64!", "whsec_", "whsec_ä"])
 def test_what_cannot_sign_is_said(tmp_path: Path, content: str) -> None:
-    """And is not in what is said."""
+    """The error says what is wrong with the secret, and does not quote it."""
     with UnrulyServer([answering()]) as server:
         with pytest.raises(DeliveryError) as caught:
             sent(server, secret_file=secret(tmp_path, "signing", content))
@@ -77,7 +77,7 @@ def test_what_cannot_sign_is_said(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.fault("N1", rig="a real server that resets")
 def test_N1_an_attempt_is_repeated_with_the_same_key_and_body() -> None:
-    """So that the receiver can tell that it is the same."""
+    """A repeated attempt has the same key and body, so that the receiver can recognise it."""
     with UnrulyServer([resetting, answering()]) as server:
         webhook = build(configured("webhook", url=server.url))
         with pytest.raises(DeliveryError) as caught:
@@ -92,7 +92,7 @@ def test_N1_an_attempt_is_repeated_with_the_same_key_and_body() -> None:
 
 @pytest.mark.fault("N6", rig="a real server")
 def test_N6_a_body_of_json_can_hold_any_text() -> None:
-    """No text ends the string that it stands in."""
+    """No text can end the JSON string that it is in."""
     with UnrulyServer([answering()]) as server:
         request = sent(server, body='{"text": "$host is $symptom: $detail", "cost": "$$1", "end": "$ended_wall"}')
 
@@ -105,7 +105,7 @@ def test_N6_a_body_of_json_can_hold_any_text() -> None:
 
 @pytest.mark.fault("N6", rig="a real server")
 def test_N6_a_form_can_hold_any_text() -> None:
-    """No text adds a field."""
+    """No text can add a field to a form."""
     with UnrulyServer([answering()]) as server:
         request = sent(server, content_type="application/x-www-form-urlencoded", body="host=$host&text=$detail")
 
@@ -116,7 +116,7 @@ def test_N6_a_form_can_hold_any_text() -> None:
 
 
 def test_another_body_has_the_texts_as_they_are() -> None:
-    """In UTF-8, and without what controls a terminal."""
+    """In a body of another type, texts are UTF-8 without terminal control characters."""
     with UnrulyServer([answering()]) as server:
         request = sent(server, content_type="text/plain; charset=utf-8", body="$subject: $detail")
 
@@ -125,7 +125,7 @@ def test_another_body_has_the_texts_as_they_are() -> None:
 
 
 def test_headers_and_logins_are_sent(tmp_path: Path) -> None:
-    """A token, or a user and a password, each from a file."""
+    """A token, or a user with a password from a file, is sent as a header."""
     token, password = secret(tmp_path, "token", "t0ken"), secret(tmp_path, "password", "p:ss")
     with UnrulyServer([answering()]) as server:
         assert sent(server, headers={"X-Team": "ops"}).headers["x-team"] == "ops"
@@ -145,7 +145,7 @@ def test_headers_and_logins_are_sent(tmp_path: Path) -> None:
     ],
 )
 def test_what_a_receiver_answers_decides(tmp_path: Path, answer: str, kind: type[DeliveryError]) -> None:
-    """With Retry-After, when it is tried again; and no text holds a secret that comes back."""
+    """The status decides whether and when the message is sent again, and no error contains a secret."""
     echo = b"your token t0ken-of-anna is not good"
     with UnrulyServer([answering(answer, echo, Retry_After="7")]) as server:
         token = secret(tmp_path, "token", "t0ken-of-anna")
@@ -159,7 +159,7 @@ def test_what_a_receiver_answers_decides(tmp_path: Path, answer: str, kind: type
 
 
 def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
-    """Which is that of the destination."""
+    """A delivery takes no longer than the timeout of the destination."""
     with UnrulyServer([hanging]) as server:
         with pytest.raises(DeliveryError) as caught:
             sent(server, timeout="1s")
@@ -168,7 +168,7 @@ def test_a_server_that_hangs_is_left_after_the_timeout() -> None:
 
 
 def test_a_missing_secret_delays_a_message_and_loses_none(tmp_path: Path) -> None:
-    """It is read at each attempt."""
+    """A secret is read at each attempt, so a message waits until it is there."""
     with UnrulyServer([answering()]) as server:
         webhook = build(configured("webhook", url_file=str(tmp_path / "url")))
         with pytest.raises(DeliveryError) as caught:
