@@ -128,9 +128,9 @@ class Delivery:
             else:
                 self._recover()
                 await self._save()
-            self.publication.publish()
             self._send_on()
             await wrap(give_back_memory)()  # what the evaluation, and the catch-up before the first, took for a while
+            self.publication.publish()  # with nothing awaited before the delivery is settled: clients look at both
             self._pulse.rest()
             if not self._work.is_set():
                 self._settled.set()

@@ -100,6 +100,17 @@ async def test_free_memory_is_given_back(rig: Rig, monkeypatch: pytest.MonkeyPat
     assert given == [2, 0]
 
 
+async def test_the_delivery_is_settled_when_an_evaluation_is_published(rig: Rig) -> None:
+    """A client that waits for a publication need not wait for another one."""
+    rig.alerts.parent.mkdir()
+    async with delivering(rig.delivery):
+        for _ in range(3):
+            rig.delivery.deliver([])
+            await rig.delivery.publication.change.wait()
+
+            assert rig.delivery.is_settled
+
+
 async def test_an_alert_that_the_log_holds_is_not_sent_again(rig: Rig) -> None:
     """An alert of this hour is neither written nor sent again, even if another process wrote it."""
     rig.alerts.parent.mkdir()
