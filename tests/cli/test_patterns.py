@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.cli.render.pattern_report import Report, as_lines
+from fleet_health.config.loading import load
 from fleet_health.parsing.line_shape import line_shape
 
 if TYPE_CHECKING:
@@ -45,6 +47,21 @@ def test_the_documented_examples_read_real_lines(name: str, site: Site, run_comm
     # The two requests that are no uploads.
     assert document["unmatched"] == 2
     assert (document["forgeable"], document["unstamped"]["is_on"]) == ([], False)
+
+
+def test_no_name_is_cut_on_a_narrow_terminal(site: Site) -> None:
+    """The list goes on in the next line."""
+    report = Report(load(site.configure()).receivers[0].journal)
+    for number in range(12):
+        report.add(f'1.2.3.4:5 - "PUT /v1/episodes/sensor-gateway-{number:02}/e HTTP/1.1" 201'.encode())
+    report.finish()
+
+    lines = list(as_lines(report, 40))
+    begin = next(place for place, line in enumerate(lines) if "sensor-gateway" in line)
+    end = lines.index("", begin)
+
+    assert max(map(len, lines[begin:end])) <= 40
+    assert " ".join(map(str.strip, lines[begin:end])).endswith('"sensor-gateway-09" 1 and 2 more')
 
 
 def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[..., Finished]) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.render.terminal import cut
+from fleet_health.cli.render.terminal import cut, wrapped
 from fleet_health.config.in_force import OFF
 from fleet_health.config.pattern_trust import REMEDY, forgeable, warnings
 from fleet_health.errors import printable
@@ -169,7 +169,7 @@ class Report:
 
 
 def as_lines(report: Report, columns: int) -> Iterator[str]:
-    """Yield the report as lines, wrapped to a width except for samples."""
+    """Yield the report as lines for a width: names of hosts go on in the next line, and only shapes are cut."""
     yield plural(report.lines, "line")
     yield from _pattern("journal.response", report.response, report, columns)
     if report.settings.unstamped_host is None:
@@ -233,11 +233,12 @@ def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> It
     yield ""
     yield f"{name}: {plural(count.matches, 'line')} ({share:.1%}), {hosts}, {speed:.1f} us a line"
     if count.statuses:
-        yield cut("    " + ", ".join(f"{status}: {times}" for status, times in sorted(count.statuses.items())), columns)
+        statuses = ", ".join(f"{status}: {times}" for status, times in sorted(count.statuses.items()))
+        yield from wrapped(f"    {statuses}", columns, "    ")
     if count.hosts:
         named = ", ".join(f'"{host}" {times}' for host, times in count.hosts.most_common(_SHOWN))
         more = f" and {len(count.hosts) - _SHOWN} more" if len(count.hosts) > _SHOWN else ""
-        yield cut(f"    {named}", columns - len(more)) + more
+        yield from wrapped(f"    {named}{more}", columns, "    ")
 
 
 def _advice(report: Report) -> Iterator[str]:
