@@ -33,7 +33,7 @@ class Alert:
         detected_at: The instant of the evaluation that made it.
         evidence: More facts about its host; None if it is about no single host.
         command: The command that shows the journal lines about it; empty if there is none.
-        after: When the previous incident of this host and symptom ended, if that was in the same hour; else None.
+        after: When the previous incident of this host and symptom resolved, if that was in the same hour; else None.
             Rows of the alert log up to then belong to that incident.
         is_repeat: Whether its incident was already notified.
 

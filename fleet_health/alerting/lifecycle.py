@@ -3,8 +3,8 @@
     opened ──► pending ──► firing ──► resolved
                   │           │
                   └─────┬─────┘
-         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (unless an
-         operator acknowledged it, and so waits for the resolution)
+         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (unless an operator
+         acknowledged it, and so waits for the resolution)
          unconfirmed: it is no longer found, and nothing shows that it is over
          lost: it was notified, and its host has shown no sign for the whole lookback
          forgotten: it is dropped without a notification

@@ -227,9 +227,9 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
 def with_service(options: argparse.Namespace, work: Callable[[Path], int], *, is_about_file: bool = False) -> int:
     """Call `work` with the path of the control socket that the options select, and return the exit status.
 
-    An invalid configuration, an error response and a service that does not respond are reported on stderr.
-    If the installed configuration is unreadable, the service goes on with the one before: it is looked for where it
-    listens by default, unless the work is about that file.
+    An invalid configuration, an error response and a service that does not respond are reported on stderr. If the
+    installed configuration cannot be read, the service still runs with the previous one, so its default socket is used,
+    unless the work is about that file.
     """
     file = config_path(options)
     try:

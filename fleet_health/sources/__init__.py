@@ -1,1 +1,1 @@
-"""The sources of observations. A source knows no detectors: it delivers observations, and reports its own state."""
+"""The sources of observations. A source delivers observations and reports its own state, and knows no detectors."""

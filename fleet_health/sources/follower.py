@@ -1,7 +1,7 @@
-"""The loop that follows any input: read to its end, wait for a hint that there is more, repeat; retry while it is away.
+"""The loop that follows any input: read to its end, wait for a hint of new entries, repeat; retry if it is unavailable.
 
-`poll` may be called at any time beside `follow`. Each evaluation calls it, so that it includes everything written
-before its instant.
+`poll` may be called at any time while `follow` runs. Each evaluation calls it, to include all entries written before
+its instant.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.parsing.rejection import Rejection
 
-# Seconds. A burst of hints causes one read; a source that is away is looked for again soon.
+# In seconds. A burst of hints causes one read, and an unavailable source is retried soon.
 _REST = 0.5
 LOOK_AGAIN = 2.0
 
@@ -49,10 +49,10 @@ class Follower(ABC):
     """Follows one input.
 
     Attributes:
-        state: The state of the source: its phase, its gaps, and how much of it was understood.
+        state: The state of the source: its phase, its gaps, and the share that was understood.
         counters: Counts of entries, rejections and retries.
-        on_progress: Called after each read, including one that found nothing.
-        longest_wait: After how many seconds without a hint it reads again.
+        on_progress: Called after each read, even if there was no new entry.
+        longest_wait: The number of seconds without a hint after which it reads again.
 
     """
 
@@ -122,7 +122,7 @@ class Follower(ABC):
         counters.rejections.update((name, rejection.reason) for rejection in rejections)
 
     def _progress(self) -> None:
-        """Record that part of the backlog was read, and that there is more."""
+        """Record that a part of the backlog was read."""
         if self.state.phase not in (Phase.FOLLOWING, Phase.CATCHING_UP):
             self.state.phase = Phase.CATCHING_UP
             _log.info("source catching up", source=self.state.name)
@@ -130,15 +130,15 @@ class Follower(ABC):
 
     @abstractmethod
     async def _read_to_end(self, *, is_hinted: bool) -> None:
-        """Read to the present end; open the input first if it is not open. Raise SourceUnavailable if that fails."""
+        """Read to the present end, after opening the input if it is not open. Raise SourceUnavailable if that fails."""
 
     @abstractmethod
     async def _has_hint(self) -> bool:
-        """Wait for a hint that there is more; return False if none came within `longest_wait`."""
+        """Wait for a hint of new entries. Return False if there was none within `longest_wait`."""
 
     @abstractmethod
     async def _let_go(self) -> None:
-        """Close the input; the next read opens it again."""
+        """Close the input. The next read opens it again."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -158,5 +158,5 @@ class Follower(ABC):
         state.phase, state.reason = phase, reason
         if state.unseen_since is None:
             state.unseen_since = self._clock()
-        if not isinstance(error, PathHangs):  # the call that hangs still uses the input
+        if not isinstance(error, PathHangs):  # a hanging call still uses the input
             await self._let_go()

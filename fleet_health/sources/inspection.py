@@ -1,6 +1,6 @@
-"""Checks that the sources in a configuration exist and belong to a receiver.
+"""Check that the sources in a configuration exist and belong to a receiver.
 
-A wrong setting need not fail by itself: a mistyped unit has no entries, and so causes no error.
+A wrong setting may cause no error: a mistyped unit merely has no entries.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
-# Each reason is one of our own texts, so a few of them stay short, whatever a client sends.
+# Reasons are texts of fleet-health, so a few of them stay short whatever a client sends.
 _REASONS_NAMED = 3
 _GAPS = 100
 
@@ -26,15 +26,15 @@ class Phase(StrEnum):
     """The phase of a source."""
 
     CATCHING_UP = "catching up"
-    """It is reading the backlog."""
+    """The backlog is being read."""
     FOLLOWING = "following"
-    """It was read to its end, and waits for more."""
+    """The input was read to its end, and new entries are awaited."""
     WAITING = "waiting"
-    """The input does not exist; it retries."""
+    """The input does not exist. Opening it is retried."""
     REFUSED = "refused"
-    """It may not read the input, or the input is of the wrong kind; it retries."""
+    """The input may not be read, or is of the wrong kind. Opening it is retried."""
     FAILING = "failing"
-    """Reading fails; it retries with a backoff."""
+    """Reading fails, and is retried with a backoff."""
     BEHIND = "behind"
     """The phase of the clock when it contradicts our own records."""
 
@@ -45,25 +45,24 @@ class SourceState:
 
     Attributes:
         name: `journal` or `index`.
-        phase: What the source is doing.
-        reason: Why it cannot be read; empty if it can.
-        unseen_since: Since when it cannot be read; None while it can.
+        phase: Its phase.
+        reason: The reason why it cannot be read; empty if it can.
+        unseen_since: When it ceased to be readable; None while it is readable.
         seen_until: The instant up to which everything was read; None if it was never read to its end.
-        read: How many entries or rows were read.
+        read: The number of entries or rows that were read.
         rejections: The entries or rows that were rejected, by reason.
-        gaps: The stretches that were never seen, in order; the oldest are joined when there are many. One gap before
-            the recent ones stands for all that lead up to them.
+        gaps: The stretches that were never seen, in order. The oldest are joined if there are many. One gap before the
+            recent ones stands for all gaps that lead up to them.
         begins_at: The time of the oldest entry; None if the source reaches back far enough.
-        share: How much of the input was understood.
-        void_since: Since when it is known to have no entry of the receiver; None if it has any.
+        share: The share of the input that was understood.
+        void_since: The instant since which it is known to have no entry of the receiver; None if it has any.
         unheard: One sentence for each configured unit or match that has no entry in the journal.
-        unmatched: A sentence if no line was recognised as a response though uploads came in; else empty.
-        read_since: The instant from which it was read; None if it was not read yet, or that does not matter.
-        window_us: How far back an evaluation looks, in microseconds; 0 if that is not known.
-        late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
-        unread: Path -> why, for each rotated file that could not be read to its end.
-        newest_at: The time of the latest entry or row, as far as it shows what the clock was then; None if there is
-            none.
+        unmatched: A sentence if no line was recognised as a response although there were uploads; else empty.
+        read_since: The instant from which it was read; None if it was not read yet, or if this does not matter.
+        window_us: The lookback of an evaluation, in microseconds; 0 if unknown.
+        late_us: How long before its write the latest row is dated, in microseconds; 0 if that is usual.
+        unread: Path of a rotated file that could not be read to its end -> the reason.
+        newest_at: The date of the latest entry or row that shows the time on the clock; None if there is none.
 
     """
 
@@ -87,7 +86,7 @@ class SourceState:
     unread: dict[str, str] = field(default_factory=dict)
 
     def is_seen(self, now: Instant) -> bool:
-        """Return whether everything up to an instant was read; False while a read takes too long."""
+        """Return whether all entries up to an instant were read; False while a read takes too long."""
         return self.phase is Phase.FOLLOWING and self.seen_until is not None and self.seen_until >= now
 
     @property
@@ -97,22 +96,22 @@ class SourceState:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """One sentence for each sign that a readable source is not that of the receiver, or not all of it."""
+        """One sentence for each sign that a readable source is not that of the receiver, or is incomplete."""
         return (*self.unheard, *([self.unmatched] if self.unmatched else []))
 
     def note(self, share: Share) -> None:
-        """Add how much of the latest input was understood."""
+        """Add the share of the latest input that was understood."""
         self.share = self.share.followed_by(share)
 
     def coverage(self, now: Instant) -> Coverage:
-        """Return what the source showed and did not show, for an evaluation at `now`."""
+        """Return the coverage of the source for an evaluation at `now`."""
         known = self.known_coverage()
         if self.unseen_since is None and self.seen_until is not None and self.seen_until < now:
             return replace(known, unseen_since=self.seen_until, reason="reading it takes too long")
         return known
 
     def known_coverage(self) -> Coverage:
-        """Return the coverage between two evaluations, when the source need not have been read to the present."""
+        """Return the coverage between two evaluations, when the source may not have been read to the present."""
         return Coverage(
             self.name,
             self.unseen_since,
@@ -173,7 +172,7 @@ class SourceState:
         return words
 
     def _gaps_in_words(self, now: Instant) -> str:
-        """Return the number, cause and extent of recent gaps: `, 2 gaps in the last 30 min (…, from … to …)`."""
+        """Return number, cause and extent of recent gaps: `, 2 gaps in the last 30 min (…, from … to …)`."""
         gaps = [gap for gap in self.gaps if not self.window_us or gap.until >= now - self.window_us]
         if not gaps:
             return ""
@@ -188,8 +187,8 @@ class SourceState:
 def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:
     """Return the earlier of a row's time and its file's modification time; None if either is not known.
 
-    Neither alone shows what the clock was: a row's time comes from a host or receiver that may be wrong, and anybody
-    who touches the file can change its time.
+    Neither alone shows the time on the clock: the time of a row comes from a host or receiver that may be wrong, and
+    any user who touches the file changes its time.
     """
     if at is None:
         return None
@@ -200,7 +199,7 @@ def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:
 
 
 def _in_words(rejections: RejectionCount) -> str:
-    """Return how many lines were rejected, and why: `5 rejected (3 not JSON, 2 time without offset)`."""
+    """Return the number of rejected lines, and the reasons: `5 rejected (3 not JSON, 2 time without offset)`."""
     named = rejections.by_reason.most_common(_REASONS_NAMED)
     reasons = [f"{count} {reason}" for reason, count in named]
     if other_reasons := len(rejections.by_reason) - len(named):

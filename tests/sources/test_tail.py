@@ -281,7 +281,9 @@ def test_a_file_gone_unreadable_is_not_the_end(
     path.chmod(0o600)
     with as_nobody():
         drained = tail.read()
-        with pytest.raises(SourceUnavailable, match=r"log: permission denied; let the user of this service read it"):
+        with pytest.raises(
+            SourceUnavailable, match=r"log: permission denied; run this command as root, or let your user"
+        ):
             read(tail)
     path.chmod(0o644)
     with as_nobody():

@@ -1,1 +1,1 @@
-"""The index as a source: followed, or read once."""
+"""The index as a source, to follow or to read once."""

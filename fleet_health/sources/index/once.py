@@ -1,4 +1,4 @@
-"""Reads the whole index once, to its present end, without an event loop: for commands that evaluate and end."""
+"""Read the index once, to its present end, without an event loop, for commands."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IndexPast:
-    """What reading the index showed besides the uploads.
+    """The results of reading the index besides the uploads.
 
     Attributes:
         rejections: The rows that were rejected, by reason.
-        coverage: Where the index begins, and how much of it was understood.
-        unread: The rotated files that could not be read, or not to their end, each with the reason.
+        coverage: The begin of the index, and the share that was understood.
+        unread: Path of a rotated file that could not be read to its end -> the reason.
 
     """
 
@@ -149,7 +149,7 @@ def _look_for_misses(
     rows: list[Upload],
     rejected: list[Rejection],
 ) -> None:
-    """Record which rows of a block were understood; go row by row only if some were rejected."""
+    """Record which rows of a block were understood. Parse row by row only if some were rejected."""
     if not rejected:
         for row in rows[:1] + rows[-1:]:
             understanding.note(row.at)
@@ -168,7 +168,7 @@ def ensure_index_readable(settings: IndexSettings, since: Instant) -> None:
 
     Args:
         settings: Where the index is.
-        since: How far back it is to be read.
+        since: The instant from which it will be read.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -181,7 +181,7 @@ def ensure_index_readable(settings: IndexSettings, since: Instant) -> None:
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files to its maximum: an index may have a rotated file for each hour."""
+    """Raise the limit of open files to its maximum, because an index may have a rotated file for each hour."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

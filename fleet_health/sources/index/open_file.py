@@ -1,7 +1,7 @@
-"""An open file of lines and the read position in it: always just after a line, and verified before each read.
+"""An open file of lines with a read position, which is always just after a line and verified before each read.
 
-An unfinished line is read again when it is complete; there is no other state. A complete row that has been at the end
-for some seconds is read without its newline: some receivers write the newline only before the next row.
+An unfinished line is read again when it is complete, so there is no other state. A complete row that has been at the
+end for some seconds is read without its newline, because some receivers write the newline only before the next row.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from fleet_health.parsing.index_row import is_whole_row
 from fleet_health.parsing.rejection import Rejection
 
 LINE_LIMIT = 1 << 20
-"""A longer line is skipped, and counted."""
+"""The longest line in bytes. Longer lines are skipped and counted."""
 STANDING_S = 2.0
-"""After how many seconds a whole row without a newline is read."""
+"""The number of seconds after which a complete row without a newline is read."""
 _OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 
-# Each block costs a switch to a thread and back, so some thousand rows are parsed at once.
+# Each block costs a switch to a thread and back, so thousands of rows are parsed at once.
 _READ_SIZE = 1 << 20
 _FINGERPRINT_SIZE = 256
-# How many first bytes distinguish files: all may begin with the same header.
+# How many first bytes distinguish files, which may all begin with the same header.
 _HEAD_SIZE = 4096
-# A line of at least this length is hardly in another file by chance.
+# A line of at least this length is unlikely to be in another file by chance.
 _SHORTEST_MARK = 32
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""Takes an offset and a count; returns at most that many bytes from the offset."""
+"""Returns at most a number of bytes (second argument) from an offset (first)."""
 
 Entry: TypeAlias = Callable[[ReadAt, int], int]
-"""Takes a way to read a file and its size; returns the offset of the line to begin with."""
+"""Returns the offset of the first line to read, given how to read the file, and its size."""
 
 
 def from_start(_read_at: ReadAt, _size: int) -> int:
-    """Begin with the first line."""
+    """Return the offset of the first line."""
     return 0
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a file: an offset, and the bytes just before it, by which it is recognised."""
+    """A position in a file: an offset, and the bytes just before it, which identify the position."""
 
     offset: int
     fingerprint: bytes
@@ -59,7 +59,7 @@ class Place:
 
 
 def behind(place: Place, otherwise: Entry) -> Entry:
-    """Begin at a place if the file has it, such as a copy of the original file; else as `otherwise` does."""
+    """Return an entry at a place, for files that contain it, such as copies; for other files, `otherwise`."""
 
     def entry(read_at: ReadAt, size: int) -> int:
         return place.offset if place.is_in(read_at, size) else otherwise(read_at, size)
@@ -72,12 +72,12 @@ class Block:
     """The result of one read.
 
     Attributes:
-        lines: Whole lines, each ended by a newline; empty if there was nothing new.
-        is_end: True if the end was reached.
-        overlong: How many lines were skipped because they exceed `LINE_LIMIT`.
-        event: What happened to the file, for the log; may be empty.
-        is_again: True if the same lines were returned before, from a file that this one has replaced: do not count them
-            again.
+        lines: Complete lines, each with its newline; empty if there are no new ones.
+        is_end: Whether the end was reached.
+        overlong: The number of lines that were skipped because they exceed `LINE_LIMIT`.
+        event: The change of the file, for the log; may be empty.
+        is_again: Whether the same lines were returned before, from a file that this one has replaced, so that they must
+            not be counted again.
 
     """
 
@@ -89,12 +89,12 @@ class Block:
 
     @property
     def rejections(self) -> list[Rejection]:
-        """One rejection for each line that was skipped."""
+        """A rejection for each line that was skipped."""
         return [_OVERLONG] * self.overlong
 
 
 class OpenFile:
-    """An open file, and the read position in it. For a compressed file the position is valid only after `begin`."""
+    """An open file with a read position, which for a compressed file is valid only after `begin`."""
 
     def __init__(self, fd: int, entry: Entry, packing: str = "") -> None:
         self._fd = fd
@@ -104,9 +104,9 @@ class OpenFile:
         self._fingerprint = b""  # the bytes just before the offset
         self._seen: tuple[int, int] | None = None  # size and mtime when the fingerprint was last compared
         self._is_skipping = False  # in the middle of an overlong line
-        self._is_unended = False  # whether the position is behind a row whose newline has not been written yet
-        self._end_since = (0, 0.0)  # where the end is, and since when, by the monotonic clock
-        self._known_until = 0  # up to here it holds what was read before, from another file
+        self._is_unended = False  # the position is after a row whose newline has not been written yet
+        self._end_since = (0, 0.0)  # the offset of the end, and since when it has been there, by the monotonic clock
+        self._known_until = 0  # lines before this offset were already read from another file
         self._nul_end = (0, 0), 0  # size and mtime, and up to where there is nothing but NUL bytes since
         if not packing:
             self.begin()
@@ -119,7 +119,7 @@ class OpenFile:
 
     @property
     def is_packed(self) -> bool:
-        """True if it is compressed."""
+        """Whether it is compressed."""
         return self._unpacked is not None
 
     def state(self) -> os.stat_result:
@@ -155,17 +155,18 @@ class OpenFile:
         if self._unpacked is None:
             return self.head()
         head = self._unpacked.read_at(0, _HEAD_SIZE)
-        self._unpacked.close()  # needs no process and no buffer until it is read
+        self._unpacked.close()  # frees the process and the buffer until it is read
         return head
 
     def damage(self) -> str:
-        """Return how the read position became invalid since the last read, `truncated` or `rewritten`; else empty."""
+        """Return how the read position became invalid since the last read: `truncated` or `rewritten`; else empty."""
         if self.is_packed:
             return ""
         state = self.state()
         if state.st_size < self._offset:
             return "truncated"
-        # Even if size and time are unchanged: many file systems keep time in steps of up to two seconds.
+        # Checked even if size and time are unchanged, because many file systems keep time in steps of up to two
+        # seconds.
         if not self.has(self.place):
             return "rewritten"
         self._seen = (state.st_size, state.st_mtime_ns)
@@ -180,7 +181,7 @@ class OpenFile:
         return is_near_begin and self._seen is not None and (state.st_size, state.st_mtime_ns) != self._seen
 
     def read_on(self, event: str = "") -> Block:
-        """Read whole lines from the read position on."""
+        """Read complete lines from the read position on."""
         is_again = self._offset < self._known_until
         size = min(_READ_SIZE, self._known_until - self._offset) if is_again else _READ_SIZE
         data = self._read_at(self._offset, size)
@@ -224,16 +225,16 @@ class OpenFile:
         return b"" if self._is_unended and not rest.strip(b"\r\n") else rest
 
     def begin(self) -> None:
-        """Go to the line to begin with."""
+        """Go to the first line to read."""
         self._go_to(self._entry(self._read_at, sys.maxsize if self.is_packed else self.state().st_size))
         self._seen = None
         self._is_skipping = self._is_unended = False
         self._known_until = 0
 
     def recognize(self, place: Place) -> None:
-        """Treat lines before a place of another file as read before, if this file has that place too.
+        """Treat lines before a place in another file as already read, if this file contains that place too.
 
-        A rewritten file mostly has the lines of the old one, even if lines at the start or elsewhere were removed.
+        A rewritten file usually has the lines of the old one, even if some lines were removed.
         """
         size = self.state().st_size
         if not place.fingerprint or self.is_packed:
@@ -269,7 +270,7 @@ class OpenFile:
         return since[0] == end and now - since[1] >= STANDING_S
 
     def _skip(self, data: bytes) -> None:
-        # A power cut may leave a run of NUL bytes of any length; the next row is appended directly after it.
+        # A power cut may leave a run of NUL bytes of any length, after which the next row is appended.
         nul_end = data.rfind(b"\0") + 1
         self._is_skipping = not nul_end
         self._advance(data[:nul_end] if nul_end else data)

@@ -1,7 +1,7 @@
-"""Follows the receiver's index: finds the start by bisection on time, then tails the file.
+"""Follow the index of a receiver: find the start by bisection on time, and then tail the file.
 
-inotify events are only hints. Correctness depends on reading the file at every evaluation: events overflow, some file
-systems send none, and a symlink may be replaced in a directory that is not watched.
+inotify events are only hints. Correctness depends on reading the file at every evaluation, because events overflow,
+some file systems send none, and a symlink may be replaced in a directory that is not watched.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SEL
 
 FUTURE = Rejection("row from the future, taken as now", "")
 
-# If none of this many rows at the start of a file has a time, none is assumed to have one.
+# If none of so many rows at the start of a file has a time, no row is assumed to have one.
 _FIRST_ROWS = 100
 
 _log = structlog.get_logger("fleet_health.sources")
@@ -51,7 +51,7 @@ _log = structlog.get_logger("fleet_health.sources")
 class IndexFollower(Follower):
     """Follows the index, and delivers the uploads in it."""
 
-    longest_wait = 60.0  # every evaluation reads, and inotify hints at rows in between
+    longest_wait = 60.0  # every evaluation reads, and inotify gives hints in between
 
     def __init__(
         self,
@@ -75,12 +75,13 @@ class IndexFollower(Follower):
             receiver: The name of the receiver, if there are several.
             dates: Dates the rows; None if no row is known to have been dated ahead.
             every_us: How far back from the present to deliver every upload, in microseconds.
-            is_every_wanted: Whether to deliver every older upload as well; else only the latest of a host may be.
+            is_every_wanted: Whether to deliver every older upload as well. If not, only the latest of a host may be
+                delivered.
 
         """
         super().__init__(named("index", receiver), clock)
         self.dates = RowDates() if dates is None else dates
-        self._is_reading_new = False  # these rows have been written since the last look
+        self._is_reading_new = False  # the rows were written since the last read
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
@@ -90,25 +91,25 @@ class IndexFollower(Follower):
         self._extent = Extent()
         self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us, self._extent)
         self._inotify: Inotify | None = None
-        self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
+        self._is_opened_anew = True  # the path may lead to a directory that is not watched
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
         self._file_written_at: Instant | None = None
-        # What was read and not taken in yet: a read that was late is still good.
+        # Blocks that were read but not delivered yet, because a late read is still valid.
         self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int], Share]] = deque()
         self._is_closed = False
 
-    async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
-        # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
-        # call, because a thread costs a hop.
+    async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - reading a file needs no hint
+        # In a thread, because a read may wait for the disk, and a block of unusual lines takes long to parse. A
+        # complete block for each call, because a switch to a thread has a cost.
         is_end = False
         while not is_end:
-            # Where a row may be one that was dated ahead, its place among the others matters. Asked for here, because
-            # the memory of such rows belongs to the loop.
+            # The order of rows matters where a row may have been dated ahead. Determined here, because the record of
+            # such rows belongs to the loop.
             plain_until = min(self._clock() - self._every_us, self.dates.plain_until)
             try:
                 await call_at(self._path, self._read_block, plain_until)
-            finally:  # even if it is late: the one before it may have been late, too
+            finally:  # even if this read is late, because an earlier one may have been late too
                 is_end = self._take_in_what_was_read()
             self._note_unread()
             if not is_end:
@@ -135,9 +136,7 @@ class IndexFollower(Follower):
         try:
             block = self._tail.read()
             self.state.newest_at = self._written_at(block.lines)
-            if (
-                block.lines and self.state.phase is Phase.FOLLOWING
-            ):  # rows that were there before may have been written at any time
+            if block.lines and self.state.phase is Phase.FOLLOWING:  # older rows may have been written at any time
                 self.state.late_us = late_us(self._last_row_at, self._clock())
             self._extent.note(self._parser, block.lines)
             self._file_written_at = no_later_than_written(NEVER, self._path)
@@ -156,7 +155,7 @@ class IndexFollower(Follower):
         return uploads, rejections, len(uploads)
 
     def _written_at(self, lines: bytes) -> Instant | None:
-        """Return when the last row that was read was written; None if that is not known."""
+        """Return when the last row of the lines was written; None if that is not known."""
         if lines and (at := self._parser.time_of(lines[lines.rfind(b"\n", 0, -1) + 1 :])) is not None:
             self._last_row_at = at
         return no_later_than_written(self._last_row_at, self._path)
@@ -173,11 +172,11 @@ class IndexFollower(Follower):
         rejections += block.rejections + [FUTURE] * ahead
         if not block.is_again:
             self._count(count, rejections)
-        # Older uploads are left out: their hosts are not watched, and must not take the place of a watched host.
+        # Older uploads are left out, because their hosts are not watched and must not take the place of a watched host.
         self._deliver([upload for upload in uploads if upload.at >= now - self._lookback_us])
 
     def _note_unread(self) -> None:
-        """Record which rotated files could not be read; log each reason once."""
+        """Record the rotated files that could not be read, and log each reason once."""
         unread = {str(path): reason for path, reason in self._tail.unread.items()}
         for path in unread.items() - self.state.unread.items():
             _log.warning("rotated index not read", file=path[0], reason=path[1])
@@ -191,7 +190,7 @@ class IndexFollower(Follower):
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
                 self._is_opened_anew = True
-            return False  # so that the file is read again: changes before the watch gave no hint
+            return False  # changes before the watch gave no hint, so the file is read again
         if self._inotify is None:
             await asyncio.sleep(LOOK_AGAIN)
             return False
@@ -202,10 +201,10 @@ class IndexFollower(Follower):
         return False
 
     def _drain(self, event: Event | None) -> None:
-        """Discard all pending events: many mean no more than one."""
+        """Discard all pending events, because several mean the same as one."""
         while self._inotify is not None and event is not None:
             if event.mask & _DIRECTORY_GONE:
-                self._is_opened_anew = True  # there may be another directory at the path by now
+                self._is_opened_anew = True  # the directory at the path may have been replaced
             event = self._inotify.sync_get()
 
     def _watched(self) -> Inotify | None:
@@ -225,13 +224,13 @@ class IndexFollower(Follower):
         return inotify
 
     def _unwatch(self) -> None:
-        """Close inotify. Only the task that waits for hints may do so, or the loop would watch a closed descriptor."""
+        """Close inotify. Only the task that waits for hints may do so: the loop must not watch a closed descriptor."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
 
     async def _let_go(self) -> None:
-        """Do nothing: the tail itself closes a file that failed, and keeps a file that is still written to."""
+        """Do nothing, because the tail itself closes a failed file, and keeps a file that is still written to."""
 
     async def close(self) -> None:
         """Close the index."""
@@ -249,14 +248,14 @@ def index_parser(settings: IndexSettings) -> IndexParser:
 def share_of(
     parser: IndexParser, lines: bytes, rows: Sequence[Upload], rejections: Sequence[Rejection], count: int
 ) -> Share:
-    """Return how much of a block was understood.
+    """Return the share of a block that was understood.
 
     Args:
-        parser: The parser that has parsed the block.
+        parser: The parser of the block.
         lines: The lines of the block.
         rows: The uploads that were understood, or only the latest of each host.
-        rejections: One for each row that was not understood.
-        count: How many rows were understood.
+        rejections: A rejection for each row that was not understood.
+        count: The number of rows that were understood.
 
     """
     missed = sum(one.reason != BLANK_LINE for one in rejections)
@@ -270,7 +269,7 @@ class Extent:
     def __init__(self) -> None:
         self._first_at: Instant | None = None
         self.reaches_back = False
-        """Whether older rows exist than those that were read, or the index was empty at first."""
+        """Whether there are older rows than those that were read, or the index was empty at first."""
 
     @property
     def begins_at(self) -> Instant | None:
@@ -284,14 +283,14 @@ class Extent:
             self._first_at = next((at for at in times if at is not None), None)
 
     def note_end(self) -> None:
-        """Record that the end was reached. If the index had no row, it misses none: all later rows will be read."""
+        """Record that the end was reached. An empty index lacks no row, because all later rows will be read."""
         self.reaches_back |= self._first_at is None
 
 
 def index_tail(
     settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant], extent: Extent | None = None
 ) -> Tail:
-    """Tail an index and its rotated files, from the first row that may be dated `since` or later.
+    """Return a tail of an index and its rotated files, from the first row that may be dated `since` or later.
 
     `since` is called for each file that is opened. `extent` records whether older rows were skipped.
     """

@@ -1,6 +1,6 @@
-r"""Follows the lines that are appended to the file at a path, whatever happens to the file.
+r"""Follow the lines that are appended to the file at a path, whatever happens to the file.
 
-The writer usually appends whole lines. Meanwhile the file may be
+The writer usually appends complete lines. Meanwhile the file may be
 
 * **renamed**, and another created at the path: the old file is read to its end, then the new one from its start. The
   old file is followed until there is a new one, and for a minute more: its writer may not have reopened it yet.
@@ -13,10 +13,10 @@ The writer usually appends whole lines. Meanwhile the file may be
   missing: the rotated file is followed.
 
 All this may happen several times between two reads, or before the first one. So whenever the file was replaced or may
-have been truncated, all rotated files are checked, compressed ones too, and those not seen before are read. Files that
-cannot be read are recorded in `unread`.
+have been truncated, all rotated files are checked, including compressed ones, and new ones are read. Files that cannot
+be read are recorded in `unread`.
 
-A `Tail` may be used from any thread; a lock ensures that only one uses it at a time.
+A `Tail` may be used from any thread. A lock ensures that only one thread uses it at a time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from fleet_health.files.unpacking import UnpackingError, packing_of
 from fleet_health.sources.index.open_file import Block, Entry, OpenFile, Place, behind, from_start, last_line
 
 Rotated: TypeAlias = Callable[[], Sequence[Path]]
-"""Returns the rotated files of a path that are recent enough to matter; latest last."""
+"""Returns the rotated files of a path that are recent enough, latest last."""
 
 _LEFT_TIME = 60.0
 _NO_PLACE = Place(0, b"")
@@ -49,9 +49,9 @@ class _Left:
     """A file that is no longer at the path.
 
     Attributes:
-        path: The name under which it was found; for messages.
+        path: The path at which it was found, for messages.
         file: The file.
-        until: Until when its writer may still append to it, by the monotonic clock.
+        until: The end of the time in which its writer may still append to it, by the monotonic clock.
 
     """
 
@@ -72,12 +72,12 @@ class Tail:
     """Reads the file at a path from the last read position on, even if the file is replaced."""
 
     def __init__(self, path: Path, entry: Entry = from_start, rotated: Rotated = tuple) -> None:
-        """Take a path; the file need not exist yet.
+        """Take a path, whose file need not exist yet.
 
         Args:
-            path: Where the file is.
-            entry: Decides where to begin in a file that was not read before, or was rewritten.
-            rotated: Returns the files that it has been rotated to.
+            path: The path of the file.
+            entry: Returns where to begin in a file that was not read before, or was rewritten.
+            rotated: Returns the files to which it was rotated.
 
         """
         self.path = path
@@ -88,15 +88,15 @@ class Tail:
         self._lock = threading.Lock()
         self._file: OpenFile | None = None
         self._left: list[_Left] = []
-        self._turn = 0  # how many of `_left` this round has read to their ends
-        # The rotated files that were or are being read. Inode numbers are soon reused, so the first bytes count too.
+        self._turn = 0  # how many of `_left` were read to their ends in this round
+        # The rotated files that were or are being read. Inode numbers are reused, so the first bytes identify them too.
         self._seen: dict[tuple[int, int], _Seen] = {}
-        # The read position in the file that was last at the path, and how that file began.
+        # The read position in the file that was last at the path, and the first bytes of that file.
         self._last_place = _NO_PLACE
         self._last_head = b""
 
     def read(self) -> Block:
-        """Return the next block of whole lines.
+        """Return the next block of complete lines.
 
         Raises:
             SourceUnavailable: There is no file that can be read now.
@@ -152,7 +152,8 @@ class Tail:
 
     def _open_at_path(self) -> Block:
         try:
-            # Opened before the rotated files are listed: if it is rotated in between, it is recognised among them.
+            # Opened before the rotated files are listed, so that it is recognised among them if it is rotated in
+            # between.
             self._file = self._open()
         except SourceMissing:
             if not self._take_up_rotated(self._last_place, self._last_head):
@@ -176,14 +177,14 @@ class Tail:
         return None
 
     def _look_at_path(self, file: OpenFile, block: Block) -> Block:
-        """Check that a file that was read to its end is still the one at the path; if not, leave it."""
+        """Check that a file that was read to its end is still at the path. If not, leave it."""
         current, own = self._stat_path(), file.state()
         if current is None and own.st_nlink:
             return self._look_for_latest(file, block)
         if current is not None and os.path.samestat(current, own):
             return block
         if block.lines:
-            return replace(block, is_end=False)  # first read again: more may have been written meanwhile
+            return replace(block, is_end=False)  # read again first, because more may have been written meanwhile
         self._file, self._last_place, self._last_head = None, file.place, file.head()
         if current is None:
             lines = last_line(file)
@@ -194,7 +195,7 @@ class Tail:
         return Block(event="replaced")
 
     def _look_for_latest(self, file: OpenFile, block: Block) -> Block:
-        """Check, with no file at the path, that a renamed file was the last one there; if not, leave it."""
+        """Check, without a file at the path, that a renamed file was the last one there. If not, leave it."""
         count = len(self._left)
         self._take_up_rotated()
         if len(self._left) == count:
@@ -205,7 +206,7 @@ class Tail:
         return replace(block, is_end=False)
 
     def _go_on_with_latest(self) -> None:
-        """Follow the file that was last at the path while there is none now: its writer may still have it open."""
+        """Follow the file that was last at the path while there is none, because its writer may still have it open."""
         is_plain = bool(self._left) and not self._left[-1].file.is_packed
         self._file = self._left.pop().file if is_plain else None
         self._turn = min(self._turn, len(self._left))
@@ -240,14 +241,14 @@ class Tail:
                 yield left.file.number(), left.file.head()
 
     def _take_up_rotated(self, place: Place = _NO_PLACE, last_head: bytes = b"") -> bool:
-        """Start reading the files that the path has been rotated to since the last call.
+        """Start reading the files to which the path was rotated since the last call.
 
         Args:
-            place: The read position from which to read a copy of the file that has it.
+            place: The read position at which to begin in a copy of the file.
             last_head: How the file began that was last at the path, if it is not there any more.
 
         Returns:
-            Whether the rotated files include the one that was last at the path; if that is not known, whether there are
+            Whether the rotated files include the one that was last at the path; if that is unknown, whether there are
             any.
 
         """
@@ -260,7 +261,7 @@ class Tail:
                 file = _opened(path, self._entry, place, may_be_packed=True)
             except FileNotFoundError:
                 continue
-            except (OSError, SourceRefused) as error:  # the file at the path may be readable nevertheless
+            except (OSError, SourceRefused) as error:  # the file at the path may still be readable
                 self._miss(path, error)
                 continue
             number, head = file.number(), file.head()
@@ -270,7 +271,7 @@ class Tail:
             else:
                 try:
                     content_head = file.content_head()
-                    # A mirror may hold the file that was at the path with more rows than that had, and compressed.
+                    # A mirror may have a compressed copy of the file that was at the path, with more rows.
                     may_hold_more = bool(place.offset and last_head) and content_head == last_head
                     is_known = file.is_packed and not may_hold_more and content_head in heads
                     if file.is_packed and not is_known:
@@ -314,8 +315,8 @@ class Tail:
         except PermissionError:
             raise SourceForbidden(
                 str(self.path),
-                service=f"let the user of this service read it, and enter its directory{_hidden(self.path)}",
-                person="run this command as root, or let your user read it, and enter its directory",
+                service=f"let the user of this service read it and enter its directory{_hidden(self.path)}",
+                person="run this command as root, or let your user read it and enter its directory",
             ) from None
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceMissing(f"{self.path}: {error.strerror}{_hidden(self.path)}") from None
@@ -334,7 +335,7 @@ class Tail:
 
 
 def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed: bool = False) -> OpenFile:
-    # Checked before it is opened for reading: opening a device or a FIFO can have side effects, or block.
+    # Checked before it is opened for reading, because opening a device or a FIFO can have side effects or block.
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         _refuse_odd(path, os.fstat(found))
@@ -352,7 +353,7 @@ def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed
 
 
 def _refuse_odd(path: Path, state: os.stat_result) -> None:
-    # Our log quotes rejected lines, so root must not read another file for a user who can create a link there.
+    # The log quotes rejected lines, so root must not read another file for a user who can create a link here.
     if problem := led_astray(path, state):
         raise SourceRefused(f"{path}: {problem}")
     if not stat.S_ISREG(state.st_mode):
@@ -361,7 +362,7 @@ def _refuse_odd(path: Path, state: os.stat_result) -> None:
 
 def _hidden(path: Path) -> str:
     """Return a hint for a path that a unit's hardening may hide; empty for other paths."""
-    # systemd sets INVOCATION_ID for every service; nothing is hidden from commands run by hand.
+    # systemd sets INVOCATION_ID for every service. No path is hidden from commands run by hand.
     if "INVOCATION_ID" not in os.environ or not any(path.is_relative_to(place) for place in _HIDDEN_PLACES):
         return ""
     return "; ProtectHome= or PrivateTmp= in the unit hides such places from a service: see drop-ins/hidden-index.conf"

@@ -1,1 +1,1 @@
-"""The journal as a source: followed, or read once."""
+"""The journal as a source, to follow or to read once."""

@@ -1,9 +1,9 @@
-"""Lines of a service's output that journald broke into several entries.
+"""Recognise lines of the output of a service that journald broke into several entries.
 
-journald makes one entry of each line, but breaks a line that is longer than LineMax= (48 KiB) into entries of that
-length, with a field `_LINE_BREAK`. A client that causes such a long line decides where an entry begins and ends, and so
-what it seems to report. No part of such a line can be trusted. The last part has no `_LINE_BREAK`; it is recognised as
-the next entry of the same stream (`_STREAM_ID`).
+journald makes one entry of each line, but breaks a line longer than LineMax= (48 KiB) into entries of that length, with
+a field `_LINE_BREAK`. A client that causes such a line controls where the entries begin and end, and so can forge their
+content. No part of such a line can be trusted. The last part has no `_LINE_BREAK`, and is recognised as the next entry
+of the same stream (`_STREAM_ID`).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BREAKS = frozenset({b"line-max", b"pid-change"})
-# How many entries to wait for the rest of a line: it comes at once, or its writer is gone.
+# How many entries to wait for the rest of a line, which follows at once unless its writer is gone.
 _WAIT_FOR_REST = 1_000
 
 
 class BrokenLines:
-    """Distinguishes the parts of broken lines from whole lines, entry by entry.
+    """Distinguishes parts of broken lines from whole lines, entry by entry.
 
     Args:
         field: Returns a field of the entry read last; empty if the entry lacks it.
 
     Attributes:
         streams: The streams in which the rest of a line is expected.
-        may_be_whole: Whether the part that was found last may be a whole line instead.
+        may_be_whole: Whether the latest part may be a whole line instead.
 
     """
 
@@ -39,9 +39,9 @@ class BrokenLines:
         self._waiting = 0
 
     def is_part(self, message: bytes) -> bool:
-        """Return whether the entry read last, with this message, is a part of a line."""
-        # The field is looked up for long entries only: that costs a fifth of reading an entry. So LineMax= must not be
-        # set below this limit.
+        """Return whether the entry read last, with this message, is a part of a broken line."""
+        # The field is looked up only for long entries, because that costs a fifth of reading an entry. So LineMax= must
+        # not be set below this limit.
         if len(message) <= LINE_LIMIT and not self.streams:
             return False
         stream = self._field("_STREAM_ID")

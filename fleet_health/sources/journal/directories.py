@@ -1,4 +1,4 @@
-"""The directories in which libsystemd looks for a journal's files, and whether these may be read."""
+"""Find the directories in which libsystemd looks for the files of a journal, and check that they may be read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MACHINE_ID = Path("/etc/machine-id")
 
 
 def refuse_unreadable(settings: JournalSettings) -> None:
-    """Raise SourceMissing if there is no journal, SourceRefused if it may not be read."""
+    """Raise SourceMissing if there is no journal, or SourceRefused if it may not be read."""
     directories: list[Path] = []
     try:
         directories = places(settings)
@@ -41,7 +41,7 @@ def refuse_unreadable(settings: JournalSettings) -> None:
 
 
 def no_permission(file: Path) -> SourceForbidden:
-    """Make the error for a journal file that may not be read."""
+    """Return the error for a journal file that may not be read."""
     return SourceForbidden(
         str(file),
         service="add the user of this service to group systemd-journal",
@@ -59,9 +59,9 @@ def _user_name() -> str:
 
 
 def unreadable_files(settings: JournalSettings) -> list[Path]:
-    """Return the files of services' entries that this user may not read. A rotation may create one unnoticed.
+    """Return the files with entries of services that this user may not read. A rotation may create one.
 
-    A user who may read only their own entries sees none of a service.
+    A user who may read only their own entries sees no entry of a service.
     """
     files = [directory / "system.journal" for directory in every_place(settings)]
     return [file for file in files if not os.access(file, os.R_OK) and not _is_missing(file)]
@@ -70,12 +70,12 @@ def unreadable_files(settings: JournalSettings) -> list[Path]:
 def _is_missing(file: Path) -> bool:
     try:
         return not file.exists()
-    except PermissionError:  # nor is it known whether there are others beside it
+    except PermissionError:  # other files beside it are unknown too
         return False
 
 
 def places(settings: JournalSettings) -> list[Path]:
-    """Return the directories in which libsystemd looks for the journal's files."""
+    """Return the directories in which libsystemd looks for the files of the journal."""
     if settings.directory is not None:
         if not settings.directory.is_dir():
             return [settings.directory]

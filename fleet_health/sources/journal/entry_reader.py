@@ -1,11 +1,11 @@
-"""One open journal, whose entries are read if they match given fields. No content of an entry makes reading raise.
+"""Read the entries of an open journal that match given fields. No content of an entry makes reading raise.
 
-`systemd.journal.Reader` is used by its low-level calls only. Iterating over it converts every field of every entry:
-that is fifteen times slower, and a single odd field (a COREDUMP_TIMESTAMP of thirty nines) makes it raise and stay
-where it is. Also:
+Only the low-level calls of `systemd.journal.Reader` are used. Iterating over it converts every field of every entry,
+which is fifteen times slower, and a single odd field (a COREDUMP_TIMESTAMP of thirty nines) makes it raise and not
+advance. These facts matter as well:
 
 * The descriptor must be requested right after opening. Journal files that were opened before that are not watched, and
-  stay open after they were deleted (systemd#14695).
+  stay open after they are deleted (systemd#14695).
 * The descriptor is an inotify instance; a user may have only 128. A reader without one can read the existing files,
   but `process()` never finds new ones, so the journal must be opened again for each read.
 * `process()` must be called regularly while reading, or a vacuum makes every further read fail (loki#4053).
@@ -74,7 +74,7 @@ class EntryReader:
         self._files = files
         self._selected: tuple[tuple[str, ...], ...] = ()
         self._is_on_unread = False
-        """Whether the entry at the read position has not been read yet: a seek stopped at it."""
+        """Whether the entry at the read position has not been read yet, because a seek stopped at it."""
         if files is None:
             refuse_unreadable(settings)
         with unavailable_on_error():
@@ -86,7 +86,7 @@ class EntryReader:
             self._listed_at = places_changed_at(settings)
             self.left_out = [] if files is not None else refuse_current(self._not_opened())
         except SourceUnavailable:
-            self.close()  # else the traceback would keep the reader and its files open
+            self.close()  # the traceback would keep the reader and its files open
             raise
 
     def _descriptor(self, *, is_watching: bool) -> int | None:
@@ -98,7 +98,7 @@ class EntryReader:
                 if error.errno != errno.EMFILE:
                     raise
         # libsystemd leaves out a journal file without an error if no descriptor was free for it. The descriptors with
-        # which it read the directories are free again, so a single free one proves nothing: several must be free.
+        # which it read the directories are free again, so several must be free to prove that none was missing.
         spare: list[int] = []
         try:
             while len(spare) < _SPARE_DESCRIPTORS:
@@ -116,7 +116,7 @@ class EntryReader:
         return left_out_files(directories)
 
     def is_outdated(self) -> bool:
-        """Return whether there may be journal files that this reader will never notice, or cannot read."""
+        """Return whether there may be journal files that this reader will never notice or cannot read."""
         try:
             if self._places != self._identities() or unreadable_files(self._settings):
                 return True
@@ -130,7 +130,7 @@ class EntryReader:
             self._listed_at = changed_at
             return self._not_opened() != self.left_out
         except (OSError, SourceUnavailable):
-            return True  # opening it again will report what is wrong
+            return True  # opening it again will report the error
 
     def _identities(self) -> list[tuple[int, int]]:
         """Return the device and inode of each directory of its files."""
@@ -139,13 +139,13 @@ class EntryReader:
         return identities(sorted({file.path.parent for file in self._files}))
 
     def select(self, *alternatives: Iterable[str]) -> None:
-        """Set which entries are read after the next seek: those with all fields (`NAME=value`) of an alternative."""
+        """Select the entries to read after the next seek: those with all fields (`NAME=value`) of an alternative."""
         self._selected = tuple(map(tuple, alternatives))
         self._match(*self._selected)
 
     @contextmanager
     def detour(self) -> Iterator[None]:
-        """Let other entries be read in this context. Leaves the read position undefined."""
+        """Allow reading other entries in this context. The read position is undefined afterwards."""
         try:
             with unavailable_on_error():
                 yield
@@ -162,12 +162,12 @@ class EntryReader:
     def seek(self, since: Instant) -> None:
         """Seek to before the first entry with `t >= since`."""
         with unavailable_on_error():
-            # Not the method of the same name in `journal.Reader`: that one takes seconds, and rounds them.
+            # Not the method with the same name in `journal.Reader`, which takes seconds and rounds them.
             journal._Reader.seek_realtime(self._reader, max(since, 0))  # noqa: SLF001
         self._is_on_unread = False
 
     def seek_cursor(self, cursor: str) -> None:
-        """Seek to after the entry of a cursor, or to before the next entry if that one is gone."""
+        """Seek to after the entry of a cursor, or to before the next entry if that entry is gone."""
         with unavailable_on_error():
             self._reader.seek_cursor(cursor)
             # Whether the entry of the cursor still exists can be tested only after a step.
@@ -175,13 +175,13 @@ class EntryReader:
             self._is_on_unread = has_entry and not self._reader.test_cursor(cursor)
 
     def cursor(self) -> str:
-        """Return the cursor of the entry read last; there must be one."""
+        """Return the cursor of the entry read last, which must exist."""
         with unavailable_on_error():
             name: str = self._reader._get_cursor()  # noqa: SLF001
         return name
 
     def latest(self, fields: Iterable[str], until: Instant | None) -> Iterator[Instant]:
-        """Read back from the last entry with these fields and `t <= until`, or from the end; yield the time of each.
+        """Read back from the last entry with these fields and `t <= until`, or from the end. Yield the time of each.
 
         To be used in a detour.
         """
@@ -194,7 +194,7 @@ class EntryReader:
             yield self._reader._get_realtime()  # noqa: SLF001
 
     def following(self, alternatives: Iterable[Iterable[str]], place: Instant | str) -> Iterator[Instant]:
-        """Read on from an instant or a cursor, the entries with all fields of an alternative; yield the time of each.
+        """Read the entries with all fields of an alternative, after an instant or a cursor. Yield the time of each.
 
         To be used in a detour.
         """
@@ -256,14 +256,14 @@ class EntryReader:
             return self._reader._get_realtime() if self._reader._next() else None  # noqa: SLF001
 
     def timeout(self) -> float | None:
-        """Return in how many seconds `process` is due even without a signal from the descriptor; None for never."""
+        """Return the seconds until `process` is due even without a signal from the descriptor; None for never."""
         if self.fd is None:
             return None
         at_us: int | None = self._reader.get_timeout()
         return None if at_us is None else max(0.0, at_us / 1e6 - time.monotonic())
 
     def process(self) -> None:
-        """Update the reader for changes of the journal's files. Call it when the descriptor is readable."""
+        """Update the reader for changes of the journal files. Call this when the descriptor is readable."""
         with unavailable_on_error():
             self._reader.process()
 

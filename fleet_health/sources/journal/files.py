@@ -1,7 +1,7 @@
-"""Finds journal files that libsystemd leaves out without an error: those of an unknown format, or damaged.
+"""Find journal files that libsystemd leaves out without an error, because their format is unknown or they are damaged.
 
-The files that libsystemd reads are those that this process has open. The header of a file that was left out shows its
-entries' times; the header is the same in all formats (https://systemd.io/JOURNAL_FILE_FORMAT).
+libsystemd reads the files that this process has open. The header of a file that was left out shows the times of its
+entries, and is the same in all formats (https://systemd.io/JOURNAL_FILE_FORMAT).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LeftOutFile:
     """A file that libsystemd does not read.
 
     Attributes:
-        path: Where it is.
+        path: The path of the file.
         incompatible_flags: The features that a reader must support.
         since: The time of its first entry.
         until: The time of its last entry.
@@ -84,7 +84,7 @@ def headers_of(left_out: Iterable[Path], files: Iterable[Path]) -> list[LeftOutF
 
 
 def refuse_current(left_out: list[LeftOutFile]) -> list[LeftOutFile]:
-    """Return the files unchanged; raise SourceRefused if entries are still written to one of them."""
+    """Return the files unchanged. Raise SourceRefused if entries are still written to one of them."""
     for one in left_out:
         if one.is_current:
             raise SourceRefused(
@@ -113,7 +113,7 @@ def _files(directories: Iterable[Path]) -> Iterator[Path]:
 def _opened() -> Iterator[tuple[int, int]]:
     for descriptor in _DESCRIPTORS.iterdir():
         try:
-            # By its name first: even fstat may hang for a file on a disk that hangs.
+            # The name is checked first, because even fstat may hang for a file on a disk that hangs.
             if not os.readlink(descriptor).endswith(SUFFIXES):  # noqa: PTH115 - the kernel's text need not be a path
                 continue
             state = os.fstat(int(descriptor.name))
@@ -131,7 +131,7 @@ def _number(path: Path) -> tuple[int, int] | None:
 
 
 def _header(path: Path) -> LeftOutFile | None:
-    """Read a file's header; None if it has no entries, is not wanted, or cannot be read."""
+    """Return the header of a file; None if it has no entries, is not wanted, or cannot be read."""
     if _is_of_users(path.name):
         return None
     try:
@@ -149,10 +149,10 @@ def _header(path: Path) -> LeftOutFile | None:
 
 
 def is_closed_to_us(file: Path) -> bool:
-    """Return whether services' entries are written to a file that we may not read."""
+    """Return whether entries of services are written to a file that this process may not read."""
     return _may_be_current(file) and not _is_of_users(file.name) and not os.access(file, os.R_OK) and file.exists()
 
 
 def _may_be_current(path: Path) -> bool:
-    """Return whether entries may still be written to a file of this name: a file is renamed when it is archived."""
+    """Return whether entries may still be written to a file of this name, because archived files are renamed."""
     return "@" not in path.name and path.suffix == ".journal"

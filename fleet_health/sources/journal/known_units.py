@@ -1,7 +1,7 @@
-"""Looks up the system units that systemd knows, in the directories where systemd looks for unit files.
+"""Look up the system units that systemd knows, in its directories of unit files.
 
-systemd is not queried: the service has no access to D-Bus, and a unit need not be loaded. Units without a file that run
-or have run are found in the journal.
+systemd is not queried, because the service has no access to D-Bus and a unit need not be loaded. Units without a file
+that run or have run are in the journal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parsing of the receiver's lines in a journal, common to following and to reading once."""
+"""Parse the lines of a receiver in a journal, for following and for reading once."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def log_parser(settings: JournalSettings) -> LogParser:
 
 
 def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogObservation]) -> Share:
-    """Return how much was understood of some lines.
+    """Return the share of some lines that was understood.
 
     Args:
-        parser: The parser of the lines; it must not have parsed others since.
-        missed_before: The parser's count of missed lines before these.
+        parser: The parser of the lines, which must not have parsed others since.
+        missed_before: The number of missed lines of the parser before these.
         observations: The observations from these lines.
 
     """
@@ -35,5 +35,5 @@ def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogOb
 
 
 def lost_behind_broken(parser: LogParser, rest: bytes, at: Instant) -> list[Instant]:
-    """Return the instant in a list if the omitted rest of a broken line parses as a line of its own; else empty."""
+    """Return `[at]` if the omitted rest of a broken line parses as a line; else an empty list."""
     return [at] if rest and parser.parse(rest, at)[0] else []

@@ -1,4 +1,4 @@
-"""Groups the journal files in a directory by machine; each machine's files have their own reader.
+"""Group the journal files in a directory by machine, with a reader for the files of each machine.
 
 libsystemd puts the entries of all files of a reader in one order. An entry that arrives late from one machine would be
 placed before entries already read from another, and so be skipped. Since systemd 255, libsystemd even takes the boots
@@ -42,22 +42,22 @@ if TYPE_CHECKING:
     from fleet_health.model.unit_states import UnitMessage
 
 Files: TypeAlias = tuple[File, ...] | None
-"""The journal files of one machine; None for this machine, whose files libsystemd finds itself."""
+"""The journal files of one machine; None for this machine, whose files libsystemd finds."""
 
 _Entries: TypeAlias = "Iterable[tuple[bytes | None, Instant]]"
 
 WATCHED = 16
-"""How many machines' readers have a descriptor. A user may have only 128; each shows changes of a whole directory."""
+"""The number of machines whose readers have a descriptor. A user may have only 128, and each watches a directory."""
 
-# These errors are not caused by the file. Leaving it out would leave it unread and unreported.
+# The file does not cause these errors. If it were left out, it would be neither read nor reported.
 _OUR_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class MachineFiles:
-    """The journal files that a receiver's settings name, by machine.
+    """The journal files for the settings of a receiver, by machine.
 
     Attributes:
-        left_out: The files of a directory, of those that are not written to any more, that libsystemd does not read.
+        left_out: The files in a directory that libsystemd does not read and that are not written to any more.
 
     """
 
@@ -71,7 +71,7 @@ class MachineFiles:
         """Return the files that exist now, by machine id. Files without entries are left out.
 
         Raises:
-            SourceUnavailable: There is no journal, it may not be read, or one of a machine is of an unknown format.
+            SourceUnavailable: There is no journal, it may not be read, or a file in it has an unknown format.
 
         """
         directory = self._settings.directory
@@ -108,7 +108,7 @@ class OpenJournal:
 
     Attributes:
         readers: One reader for each machine that has entries in it.
-        left_out: The gaps that the files leave that libsystemd does not read.
+        left_out: The gaps from files that libsystemd does not read.
 
     """
 
@@ -121,11 +121,11 @@ class OpenJournal:
         return oldest_of(self.readers)
 
     def read(self) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
-        """Read to the present end, all machines in order of time; yield each entry's reader, message and timestamp."""
+        """Read all machines to the present end, in order of time. Yield reader, message and timestamp of each entry."""
         return self._merged([reader.read() for reader in self.readers], reverse=False)
 
     def read_back(self, until: Instant) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
-        """Read from the last entry with `t <= until` back to the beginning; yield as `read` does."""
+        """Read from the last entry with `t <= until` back to the beginning. Yield as `read` does."""
         return self._merged([reader.read_back(until) for reader in self.readers], reverse=True)
 
     def _merged(
@@ -135,7 +135,7 @@ class OpenJournal:
             ((reader, message, at) for message, at in entries)
             for reader, entries in zip(self.readers, entries_of_each, strict=True)
         ]
-        # A reader advances only when the next entry is requested, so fields of the present one can still be read.
+        # A reader advances only when the next entry is requested, so fields of the present entry can still be read.
         return each[0] if len(each) == 1 else heapq.merge(*each, key=_at_of_entry, reverse=reverse)
 
 
@@ -144,7 +144,7 @@ def opened(settings: JournalSettings) -> Iterator[OpenJournal]:
     """Open a journal for the duration of the context.
 
     Raises:
-        SourceUnavailable: The journal is missing, or cannot be read.
+        SourceUnavailable: The journal is missing or cannot be read.
 
     """
     with ExitStack() as stack:
@@ -169,7 +169,7 @@ def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
 
 
 def in_time(messages_of_each: Iterable[Iterable[UnitMessage]]) -> Iterator[UnitMessage]:
-    """Return the messages of several machines in order of time, but those of one machine in their own order."""
+    """Yield the messages of several machines in order of time, keeping the order within each machine."""
     return heapq.merge(*messages_of_each, key=lambda message: message.at)
 
 
@@ -211,11 +211,11 @@ def _machine_of(file: Path) -> str | None:
         try:
             reader.seek_head()
             while reader._next():  # noqa: SLF001 - see reader.py
-                with suppress(OSError):  # only this entry is damaged
+                with suppress(OSError):  # this entry is damaged
                     machine: bytes = reader._get("_MACHINE_ID")  # noqa: SLF001
                     return machine.decode("ascii", "replace")
         except KeyError:
             return ""
-        except OSError:  # the file is damaged; its reader reports that
+        except OSError:  # the file is damaged, as its reader will report
             return ""
     return None

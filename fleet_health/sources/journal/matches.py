@@ -1,7 +1,8 @@
-"""The libsystemd matches for the receiver's entries in a journal, and for the service manager's entries about it.
+"""Make the libsystemd matches for the entries of a receiver, and for entries of the service manager about it.
 
-Each list matches entries that have all of its fields; if it has several values for a field, one of them is enough.
-Entries are trusted only by fields that journald sets itself (`_PID`, `_UID`, …): any client can write the others.
+Each list matches entries that have all of its fields. If it has several values for a field, one of them suffices.
+Entries are trusted only by fields that journald sets itself (`_PID`, `_UID`, …), because any client can write the
+others.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
 
 MANAGER = "init.scope"
-"""The unit that a service manager runs in."""
+"""The unit in which a service manager runs."""
 
 
 def plain_units(settings: JournalSettings) -> list[str]:
-    """Return the units that are configured by their full names."""
+    """Return the units that are configured by name rather than by glob."""
     return list(filter(is_plain, settings.units))
 
 
 def instances(settings: JournalSettings, units: Iterable[str]) -> set[str]:
-    """Return the units among `units` that match a glob of the receiver's units."""
+    """Return the units among `units` that match a configured glob."""
     globs = [glob for glob in settings.units if not is_plain(glob)]
     return {unit for unit in units if any(fnmatchcase(unit, glob) for glob in globs)}
 
 
 def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list[str]]:
-    """Return the matches for the receiver's own lines, given the names of all its units."""
+    """Return the matches for the lines of the receiver, given the names of all its units."""
     if settings.units and not units:
         return []
     of_slices = [unit_field(unit) for unit in units if unit.endswith(".slice")]
@@ -43,17 +44,17 @@ def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list
 
 
 def unit_field(unit: str) -> str:
-    """Return the match for the lines of a unit, or for those of all units in a slice."""
+    """Return the match for the lines of a unit, or of all units in a slice."""
     return f"_SYSTEMD_SLICE={unit}" if unit.endswith(".slice") else f"_SYSTEMD_UNIT={unit}"
 
 
 def of_units(settings: JournalSettings) -> str:
-    """Return the receiver's units in words: ` of a.service, b.service`; nothing if there are none."""
+    """Return the units of the receiver in words: ` of a.service, b.service`; empty if there are none."""
     return f" of {', '.join(settings.units)}" if settings.units else ""
 
 
 def unmatched_in_words(settings: JournalSettings) -> str:
-    """Return a sentence for unmatched lines, as of the detector `blind`, with a hint where to look."""
+    """Return the sentence of the detector `blind` about unmatched lines, with a hint for the operator."""
     return (
         f"{blind.unmatched_in_words(settings.units)};"
         " `fleet-health patterns` shows the lines; check `journal.unit` and `journal.response`"
@@ -61,9 +62,9 @@ def unmatched_in_words(settings: JournalSettings) -> str:
 
 
 def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:
-    """Return the matches for the service managers' messages about the receiver's units.
+    """Return the matches for messages of the service managers about the units of the receiver.
 
-    If a unit is a glob, messages about all units match; filter them by `watched_units`.
+    If a unit is a glob, messages about all units match, and must be filtered by `watched_units`.
     """
     ids, watched = [f"MESSAGE_ID={one}" for one in message_ids], _watched(settings)
     found = [["_PID=1", *ids, *(f"UNIT={unit}" for unit in watched if all(map(is_plain, watched)))]] if watched else []
@@ -91,7 +92,7 @@ def watched_units(settings: JournalSettings) -> HostGlobs:
 
 
 def is_suppressed_unit(settings: JournalSettings, unit: str) -> bool:
-    """Return whether suppressed lines of a unit may have been the receiver's."""
+    """Return whether suppressed lines of a unit may have been from the receiver."""
     managers = (f"user@{uid}.service" for fields in settings.match for uid in _values(fields, "_UID"))
     return any(fnmatchcase(unit, glob) for glob in (*_units(settings), *managers))
 
@@ -117,9 +118,9 @@ def _watched(settings: JournalSettings) -> list[str]:
 
 
 def _of_users(settings: JournalSettings) -> Iterator[tuple[list[str], str]]:
-    """Yield the match for the user's manager, and the unit, for each user unit in `match` with its user."""
+    """Yield the match for the user manager and the unit, for each user unit with its user in `match`."""
     for fields in settings.match:
-        # The manager is a process of the user, so the user could forge its messages, but only about their own units.
+        # The manager is a process of the user, who could forge its messages, but only about their own units.
         for uid in _values(fields, "_UID"):
             by_manager = [f"_SYSTEMD_USER_UNIT={MANAGER}", f"_UID={uid}"]
             for unit in with_sockets(_values(fields, "_SYSTEMD_USER_UNIT")):

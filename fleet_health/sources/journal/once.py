@@ -1,4 +1,4 @@
-"""Reads a receiver's journal once, to its present end, without an event loop: for commands that evaluate and end."""
+"""Read the journal of a receiver once, to its present end, without an event loop, for commands."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ _GAP_US = 60 * SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class JournalPast:
-    """What reading the journal showed besides the observations.
+    """The results of reading the journal besides the observations.
 
     Attributes:
         rejections: The entries that were rejected, by reason.
-        coverage: Where the journal begins, its gaps, how much of it was understood, and whether it has any entry of the
-            receiver.
-        last_at: The time of the last entry; without entries, the start of reading.
+        coverage: The begin and the gaps of the journal, the share that was understood, and whether it has any entry of
+            the receiver.
+        last_at: The time of the last entry; the begin of reading if there is none.
         first_at: The time of the first entry; None if there is none.
-        count: How many entries were read.
+        count: The number of entries that were read.
         skips: The stretches over which the clock was set ahead.
 
     """
@@ -73,12 +73,12 @@ def read_journal(
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
     states_since: Instant | None = None,
 ) -> JournalPast:
-    """Deliver the states of the receiver's units, then the observations with `since <= t <= until`.
+    """Deliver the states of the units of the receiver, and then the observations with `since <= t <= until`.
 
     The states begin with the one at `states_since`, or at `since` if that is None, and continue to `until`.
 
     Raises:
-        SourceUnavailable: The journal is missing, or cannot be read; the entries before the error have been delivered.
+        SourceUnavailable: The journal is missing or cannot be read. The entries before the error have been delivered.
 
     """
     one = _Pass(settings, since, until, deliver)
@@ -86,17 +86,17 @@ def read_journal(
         with touching(_place_of(settings)), opened(settings) as journal:
             one.read(journal, since if states_since is None else states_since)
     finally:
-        one.hand_on()  # also the entries before an error
+        one.hand_on()  # including the entries before an error
     return one.past()
 
 
 class _Pass:
-    """One pass over a journal: parses its entries, and hands on what was understood, a batch at a time.
+    """One pass over a journal, which parses its entries and delivers the observations in batches.
 
     Args:
-        settings: Where the journal is, and which of its entries are the receiver's.
-        since: From when on entries are read.
-        until: Up to when they are.
+        settings: The journal, and the selection of the entries of the receiver.
+        since: The instant from which entries are read.
+        until: The instant up to which entries are read.
         deliver: Takes the observations.
 
     """
@@ -142,7 +142,7 @@ class _Pass:
         self._skips = jumps.skips()
 
     def _take(self, reader: JournalReader, message: bytes | None, at: Instant) -> None:
-        """Parse an entry; None stands for one whose message cannot be read."""
+        """Parse an entry. A message of None means that it cannot be read."""
         if message is None:
             self._rejected.append(reader.unread)
             self._behind_broken += lost_behind_broken(self._parser, reader.rest, at)
@@ -161,7 +161,7 @@ class _Pass:
         self._last_of_each[reader] = at
 
     def hand_on(self) -> None:
-        """Deliver the observations of the entries that were read since the last time."""
+        """Deliver the observations of the entries that were read since the last call."""
         self._share = self._share.followed_by(share_of(self._parser, self._missed_before, self._observations))
         self._missed_before = self._parser.missed
         self._deliver(self._observations)
@@ -170,7 +170,7 @@ class _Pass:
         self._rejected.clear()
 
     def past(self) -> JournalPast:
-        """Return what the pass showed besides the observations."""
+        """Return the results of the pass besides the observations."""
         last_at = max(self._last_of_each.values(), default=self._since)
         coverage = Coverage(
             "journal",
@@ -187,12 +187,13 @@ class _Pass:
 
 
 class _Seen:
-    """Counts entries in order of time, and records long stretches without any.
+    """Counts entries in order of time, and records long stretches without an entry.
 
     Attributes:
-        first_at: The time of the first entry; None before there is one.
-        count: How many entries there were.
-        quiet: The stretches without an entry that are longer than the clocks of journal and index may differ.
+        first_at: The time of the first entry; None if there is none yet.
+        count: The number of entries.
+        quiet: The stretches without an entry that are longer than the possible difference between the clocks of journal
+            and index.
 
     """
 
@@ -221,23 +222,23 @@ class _Jumps:
                 self.look(reader, at)
 
     def look(self, reader: JournalReader, at: Instant) -> None:
-        """Look at the entry where a reader stands."""
+        """Record the entry that a reader read last."""
         jumps = self._of_each[reader]
         if jumps.is_worth_a_look(at) and (monotonic := reader.monotonic()) is not None:
             jumps.look(at, *monotonic)
 
     def skips(self) -> tuple[Skip, ...]:
-        """Return over which time a clock was set ahead."""
+        """Return the stretches over which a clock was set ahead."""
         return joined((), (skip for one in self._of_each.values() for skip in one.skips))
 
 
 def read_accepted(
     settings: JournalSettings, since: Instant, until: Instant, *, most: int = _MOST_ACCEPTED
 ) -> list[Response]:
-    """Return the accepted uploads with `since <= t < until` that the journal shows, in order.
+    """Return the accepted uploads in the journal with `since <= t < until`, in order.
 
-    They show hosts that have no row. A journal may have many times more entries than the index has rows, so the latest
-    stretch is read first, and reading stops before the stretch that would exceed `most` entries.
+    They show hosts without a row in the index. A journal may have many more entries than the index has rows, so the
+    latest stretch is read first, and reading stops before the stretch that would exceed `most` entries.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -265,7 +266,7 @@ def read_accepted(
 
 
 def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instant) -> list[UnitState]:
-    """Return the receiver's state at `since`, if it is known, and its changes up to `until`."""
+    """Return the state of the receiver at `since`, if it is known, and its changes up to `until`."""
     states = UnitStates()
     for message in in_time(reader.latest_unit_messages(since) for reader in readers):
         states.record(message)
@@ -278,7 +279,7 @@ def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instan
 
 
 def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
-    """Return gaps for lines that may be missing after broken ones: at most one a minute, as a client can cause many."""
+    """Return gaps for lines that may be missing after broken ones; at most one a minute, as clients can cause many."""
     gaps: list[Gap] = []
     for at in instants:
         gap = Gap(at, at, BROKEN, 1)
@@ -301,7 +302,7 @@ def ensure_journal_readable(settings: JournalSettings) -> None:
 
 
 def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> list[UnitState]:
-    """Read the receiver's state at `since`, if it is known, and its changes up to `until`.
+    """Return the state of the receiver at `since`, if it is known, and its changes up to `until`, from the journal.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -322,12 +323,12 @@ def _with_progress(entries: Iterable[T]) -> Iterator[T]:
 
 
 def _place_of(settings: JournalSettings) -> Path:
-    """Return the directory of a journal; for this machine's journal, the usual one of persistent files."""
+    """Return the directory of a journal; for the journal of this machine, the usual one of persistent files."""
     return settings.directory or Path("/var/log/journal")
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
-    """Yield the lines of the receiver's units with `since <= t <= until`, without journald's own messages about them.
+    """Yield the lines of the units of the receiver with `since <= t <= until`, without messages of journald about them.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.

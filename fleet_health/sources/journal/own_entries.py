@@ -1,4 +1,4 @@
-"""Finds the alerts in this machine's journal that this user or root has sent.
+"""Find the alerts in the journal of this machine that this user or root has sent.
 
 journald sets `_UID`, so an entry of another user never counts, whatever its other fields contain.
 """
@@ -34,7 +34,7 @@ class OwnEntries:
     """The alerts and notices found in the journal.
 
     Attributes:
-        begins_at: The time of the journal's oldest entry; whether older alerts were sent is not known.
+        begins_at: The time of the oldest entry in the journal. Whether older alerts were sent is not known.
         keys: The dedup keys of the alerts and notices, each with the time of its evaluation.
 
     """
@@ -43,16 +43,16 @@ class OwnEntries:
     keys: set[tuple[str, str]] = field(default_factory=set)
 
     def knows(self, key: str, at: Instant) -> bool:
-        """Return True if an entry was sent, or if that can no longer be known."""
+        """Return whether an entry was sent, or that can no longer be known."""
         return (key, isoformat(at)) in self.keys or at < self.begins_at
 
 
 def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[str], *, patience: float) -> OwnEntries:
-    """Read the entries with these MESSAGE_IDs that this user or root has sent, from an instant on.
+    """Return the entries with these MESSAGE_IDs that this user or root has sent since an instant.
 
     Args:
-        mark: Field and value of an entry that has just been sent. A journal that shows it is the right one, may be read
-            by this user, and shows everything that was sent before.
+        mark: Field and value of an entry that has just been sent. The journal that shows it is the right one, is
+            readable by this user, and contains all earlier entries.
         since: The instant.
         message_ids: The MESSAGE_IDs.
         patience: How long to wait for the mark, in seconds.
@@ -68,14 +68,14 @@ def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[s
             return _entries(namespace or None, since, message_ids)
         if time.monotonic() > gives_up_at:
             raise SourceRefused(
-                f"the journal does not show an entry that was sent {patience:g} s ago; is journald running, and may"
-                " this user read the journal, as group systemd-journal may?"
+                f"the journal does not show an entry that was sent {patience:g} s ago; check that journald is running,"
+                " and that this user may read the journal, such as by group systemd-journal"
             )
         time.sleep(_BETWEEN_LOOKS)
 
 
 def _namespace_of(mark: tuple[str, str]) -> str | None:
-    """Return the journal namespace that shows an entry of ours, empty for the default one; None if none does."""
+    """Return the journal namespace that shows the mark, empty for the default one; None if there is none."""
     try:
         with closing(journal.Reader(flags=_LOCAL_ONLY | _ALL_NAMESPACES)) as reader:
             reader.add_match(**{mark[0]: mark[1], "_UID": str(os.getuid())})

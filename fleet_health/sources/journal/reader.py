@@ -1,4 +1,4 @@
-"""One open journal, filtered to a receiver's units: their lines, and the service managers' messages about them.
+"""Read an open journal for the units of a receiver: their lines, and the messages of service managers about them.
 
 * Looking up a field that an entry lacks costs more than reading its message. So the lines of the units and the messages
   about them, which differ by MESSAGE_ID, are read in separate passes.
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from fleet_health.model.unit_states import UnitMessage
     from fleet_health.sources.journal.files import File
 
-# How many entries are read between two calls of `process()`.
+# The number of entries between two calls of `process()`.
 _BATCH = 1_024
 
-# How many instances of globs to follow: those with the latest lines. The more instances, the more each line costs.
+# How many instances of globs to follow, those with the latest lines. More instances make reading each line slower.
 _INSTANCES = 256
 
 _DAMAGED = Rejection("damaged journal entry", "")
@@ -37,7 +37,7 @@ _BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMa
 
 
 class JournalReader(EntryReader):
-    """Reads the lines of the receiver's units, and the service managers' messages about these units.
+    """Reads the lines of the units of a receiver, and the messages of service managers about these units.
 
     Args:
         settings: Which journal, and which units.
@@ -47,11 +47,11 @@ class JournalReader(EntryReader):
     Attributes:
         units: The names of the receiver's units that are known: at first all except the instances of globs.
         active: The units in which `find_instances` found lines, if there are several.
-        unread: Why the entry read last gave no message.
+        unread: The reason why the entry read last gave no message.
         rest: The message of an entry left out as the rest of a broken line that may be a whole line; else empty.
 
     Raises:
-        SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
+        SourceUnavailable: In every method, if the journal is missing, may not be read, or cannot be read now.
 
     """
 
@@ -65,13 +65,13 @@ class JournalReader(EntryReader):
         self._select_lines()
 
     def add_units(self, units: Iterable[str]) -> None:
-        """Include the lines of these units in what is read after the next seek."""
+        """Include the lines of these units after the next seek."""
         self.units.update(units)
         self._select_lines()
 
     def _select_lines(self) -> None:
-        # Entries that merely claim to be from the units do not match, nor do our own. The last alternative matches
-        # journald's messages about any unit.
+        # Entries that only claim to be from the units do not match, nor do entries of fleet-health. The last
+        # alternative matches messages of journald about any unit.
         self.select(*line_matches(self._settings, self.units), ["_TRANSPORT=driver", f"MESSAGE_ID={DROPPED_ID}"])
 
     def find_instances(self, since: Instant) -> None:
@@ -81,7 +81,7 @@ class JournalReader(EntryReader):
         """
         has_globs = not all(map(is_plain, self._settings.units))
         if not has_globs and len(self.units) <= 1:
-            return  # with a single unit, nothing depends on it
+            return  # not needed for a single unit
         with self.detour():
             found = set(self.units)
             if has_globs:
@@ -89,7 +89,7 @@ class JournalReader(EntryReader):
             last_at = {unit: next(self.latest([f"_SYSTEMD_UNIT={unit}"], None), 0) for unit in found}
             self._instances = sorted(found, key=lambda unit: last_at[unit])[-_INSTANCES:]
             if has_globs:
-                # Some may never log a line. Their number is limited, because anyone can write this field.
+                # Some units may never log a line. The number is limited, because any client can write this field.
                 reported = instances(self._settings, self.values_of("UNIT")) - found
                 self._instances += sorted(reported)[:_INSTANCES]
             self.active = {unit for unit in self._instances if last_at.get(unit, -1) >= max(since, 0)}
@@ -99,10 +99,10 @@ class JournalReader(EntryReader):
         self._select_lines()
 
     def read(self) -> Iterator[tuple[bytes | None, Instant]]:
-        """Read to the present end; yield each entry's message with its realtime timestamp.
+        """Read to the present end. Yield the message and the realtime timestamp of each entry.
 
-        The message is None if the entry is damaged or is only a part of a line; `unread` is the reason. The caller may
-        stop at any point, and call this again.
+        The message is None if the entry is damaged or only a part of a line, with the reason in `unread`. The caller
+        may stop at any point and call this again.
         """
         reader = self._reader
         get_next = reader._next  # noqa: SLF001
@@ -139,10 +139,10 @@ class JournalReader(EntryReader):
     def latest_entries(
         self, fields: Iterable[str], since: Instant, limit: int, wanted: Iterable[str] = ()
     ) -> list[tuple[bytes, dict[str, str]]]:
-        """Read the latest entries that match, back to an instant, latest first. Leaves the read position undefined.
+        """Return the latest matching entries back to an instant, latest first. Leaves the read position undefined.
 
         Returns:
-            For each entry, its message and the wanted fields that it has.
+            The message of each entry, and those of the wanted fields that it has.
 
         """
         found: list[tuple[bytes, dict[str, str]]] = []
@@ -164,26 +164,26 @@ class JournalReader(EntryReader):
             message: bytes = self._reader._get("MESSAGE")  # noqa: SLF001
         except KeyError:
             return b"", at
-        except OSError:  # only this entry is damaged; a damaged journal fails at the next step
+        except OSError:  # this entry is damaged; a damaged journal would fail at the next step
             self.unread, self.rest = _DAMAGED, b""
             return None, at
-        # Tested here as well, to save a call for each entry.
+        # Also tested here, to save a call for each entry.
         if (len(message) > LINE_LIMIT or self._broken_lines.streams) and self._broken_lines.is_part(message):
             self.unread, self.rest = _BROKEN_LINE, message if self._broken_lines.may_be_whole else b""
             return None, at
         return message, at
 
     def is_of_journald(self) -> bool:
-        """Return whether the entry read last is journald's own message that it suppressed lines of a unit."""
+        """Return whether the entry read last is a message of journald that it suppressed lines of a unit."""
         return self.field("_TRANSPORT") == b"driver" and self.text("MESSAGE_ID") == DROPPED_ID
 
     def has_lines(self) -> bool:
-        """Return whether there is any line of the units, however long ago. Leaves the read position undefined."""
+        """Return whether there is any line of the units, however old. Leaves the read position undefined."""
         lines = line_matches(self._settings, self.units)
         return bool(lines) and self.has_any(*lines)
 
     def unit_messages(self, place: Instant | str) -> tuple[list[UnitMessage], str | None]:
-        """Read the managers' messages about the units, from an instant or after a cursor.
+        """Return the messages of service managers about the units, from an instant or after a cursor.
 
         Leaves the read position undefined.
 
@@ -194,7 +194,9 @@ class JournalReader(EntryReader):
         return messages_from(self, self._settings, place)
 
     def latest_unit_messages(self, until: Instant) -> list[UnitMessage]:
-        """Read the managers' latest messages with `t <= until`, however old. Leaves the read position undefined.
+        """Return the latest messages of service managers with `t <= until`, however old.
+
+        Leaves the read position undefined.
 
         Returns:
             For each unit, enough messages to show its state and since when; all in order of time.

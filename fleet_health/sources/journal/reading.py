@@ -1,8 +1,8 @@
-"""Reads the journal in calls that each run in a thread and last one slice of time.
+"""Read the journal in calls that each run in a thread for one slice of time.
 
-A directory may hold the journals of several machines. Each machine has its own reader and read position; they are read
-one after another. Calls must not overlap, because libsystemd lets only one thread use a reader. A call leaves its
-results in `found`, for the event loop to deliver.
+A directory may contain the journals of several machines. Each machine has its own reader and read position, and they
+are read one after another. Calls must not overlap, because libsystemd permits only one thread to use a reader. The
+event loop delivers the results of a call from `found`.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import Rejection
     from fleet_health.sources.state import SourceState
 
-# How long a slice lasts, in seconds. Results are delivered after each, however long the backlog.
+# The duration of a slice in seconds. Results are delivered after each slice, however long the backlog.
 _SLICE = 0.01
-# How often, in seconds, to look again for configured units and matches that had no entry.
+# How many seconds to wait before looking again for configured units and matches without an entry.
 _ASK_AGAIN = 2.0
 
 _Entries: TypeAlias = "Iterator[tuple[bytes | None, Instant]]"
@@ -55,16 +55,16 @@ _log = structlog.get_logger("fleet_health.sources")
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """The journal of one machine, and how far it has been read.
+    """The journal of one machine, with its read position.
 
     Attributes:
-        files: The files that the reader was opened on.
+        files: The files with which the reader was opened.
         reader: Its reader; None while it is not open.
-        cursor: The cursor of the last entry that was read; None if none was.
-        since: Where to begin reading while there is no cursor.
-        seen_until: Up to when it was read, also by an earlier process; None if that is not known.
-        units: The units to read lines of.
-        after_unit_message: The cursor or instant after which to read systemd's messages; 0 at first.
+        cursor: The cursor of the last entry that was read; None if there is none.
+        since: The instant from which to read without a cursor.
+        seen_until: The instant up to which it was read, by this or an earlier process; None if unknown.
+        units: The units whose lines are read.
+        after_unit_message: The cursor or instant after which messages of systemd are read; 0 at first.
 
     """
 
@@ -85,10 +85,10 @@ class Look:
     """One read of the journal, from the read position to the present end.
 
     Attributes:
-        unread: The entries that are still to be read, of each machine.
+        unread: For each machine, the entries that are still to be read.
         is_end: Whether all entries were read.
-        outdated: At the end, the parts whose files have changed.
-        is_outdated: At the end, whether there are such parts, or a machine without an open part.
+        outdated: The parts whose files have changed, valid at the end.
+        is_outdated: Whether there are such parts, or a machine without an open part; valid at the end.
 
     """
 
@@ -100,15 +100,15 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What was read in one slice of time.
+    """The entries of one slice of time.
 
     Attributes:
-        count: How many entries.
+        count: The number of entries.
         rejections: The entries that were rejected.
-        behind_broken: When lines may have been lost because they followed a part of a broken line.
+        behind_broken: The instants of lines that may be missing because they followed a part of a broken line.
         observations: The observations from the other entries.
         newest_at: The latest read position of any machine's journal at the end of the slice; None if there is none.
-        share: How many of the lines were understood.
+        share: The share of lines that was understood.
 
     """
 
@@ -121,13 +121,13 @@ class Slice:
 
 
 class Taker(Protocol):
-    """Takes the results; called from the event loop."""
+    """Takes the results, in the event loop."""
 
     def take(self, read: Slice) -> None:
         """Take the entries of one slice of time."""
 
     def take_states(self, states: Sequence[UnitState]) -> None:
-        """Take what systemd reported about the units."""
+        """Take the states of the units that systemd reported."""
 
     def take_gap(self, gap: Gap) -> None:
         """Take a gap."""
@@ -140,8 +140,8 @@ class JournalReading:
     """Reads the journal, in calls that each last a slice of time.
 
     Attributes:
-        state: The source's state, in which to record how far back the journal reaches.
-        found: The results to deliver, in order, including those of a call that was late.
+        state: The state of the source, in which the begin of the journal is recorded.
+        found: The results to deliver, in order, including those of a late call.
 
     """
 
@@ -159,12 +159,12 @@ class JournalReading:
         """Prepare to read.
 
         Args:
-            settings: Which journal, which units, and how their lines are read.
-            state: The source's state, in which to record how far back the journal reaches.
+            settings: The journal, the units, and the patterns of their lines.
+            state: The state of the source, in which the begin of the journal is recorded.
             taker: Takes the results.
             lookback_us: How far back from the present to begin.
-            states_us: How much further back than the rest the starts and stops of the unit are read.
-            seen_until: Up to when an earlier process has read this journal; None if none has.
+            states_us: How much further back the starts and stops of the unit are read.
+            seen_until: The instant up to which an earlier process has read this journal; None if none has.
             clock: Returns the present.
 
         """
@@ -191,11 +191,11 @@ class JournalReading:
         return list(self._parts.values())
 
     def begin(self, is_hinted: bool) -> Look:  # noqa: FBT001 - for a thread
-        """Begin to read, for one slice of time; open the journal first if it is not open.
+        """Open the journal if it is not open, and read for one slice of time.
 
         Args:
-            is_hinted: Whether something indicates new entries. Without a hint, entries that were not signalled are
-                looked for as well.
+            is_hinted: Whether there is a hint of new entries. Without a hint, entries that were not signalled are
+                searched for as well.
 
         """
         if not self.open_parts():
@@ -207,15 +207,15 @@ class JournalReading:
             self._note_unheard()
         if not is_hinted:
             self._read_unit_messages(parts)
-            self._seek(parts)  # without a seek, an entry that was being written may be passed over
+            self._seek(parts)  # without a seek, an entry that was being written may be skipped
         return self.read_slice(_look_at(parts))
 
     def begin_with_new(self) -> Look:
-        """Open the parts that are not open, and begin to read them."""
+        """Open the parts that are not open, and read them for one slice of time."""
         return self.read_slice(_look_at(self._open()))
 
     def read_slice(self, look: Look) -> Look:
-        """Read on for one slice of time; at the end, find out which parts are outdated."""
+        """Continue for one slice of time. At the end, determine the outdated parts."""
         until = time.monotonic() + _SLICE
         while look.unread:
             if self._read_part(*look.unread[0], until):
@@ -240,7 +240,7 @@ class JournalReading:
         return [(part, part.reader) for part in list(self._parts.values()) if part.reader is not None]
 
     def leave(self, parts: Iterable[Part]) -> bool:
-        """Detach the readers of some parts, for `close_left` to close; return whether there are any to close."""
+        """Detach the readers of some parts, which `close_left` closes. Return whether there are any to close."""
         for part in parts:
             if part.reader is not None:
                 self._left.append(part.reader)
@@ -253,7 +253,7 @@ class JournalReading:
             self._left.pop().close()
 
     def _read_part(self, part: Part, reader: JournalReader, entries: _Entries, until: float) -> bool:
-        """Read on until a time of the monotonic clock; False if the end was reached."""
+        """Continue until a time of the monotonic clock. Return False if the end was reached."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
         behind_broken: list[Instant] = []
@@ -276,8 +276,8 @@ class JournalReading:
                     return True
             return False
         finally:
-            # Entries before an error count as well, but only with a known cursor, or they would be counted twice.
-            # Without a cursor the whole slice is read again.
+            # Entries before an error count only with a known cursor. Without one the whole slice is read again, and
+            # they would be counted twice.
             if count:
                 part.cursor = reader.cursor()
                 part.seen_until = last_at  # entries are read in the order in which they were written
@@ -291,10 +291,10 @@ class JournalReading:
         return max((at for at in read if at is not None), default=None)
 
     def _open(self) -> list[OpenPart]:
-        """Open the parts that are not open; return them."""
+        """Open the parts that are not open, and return them."""
         now = self._clock()
         since = now - self._lookback_us
-        self._files = MachineFiles(self._settings)  # for a file may have become damaged
+        self._files = MachineFiles(self._settings)  # a file may have become damaged
         opened = self._open_readers(self._files.look(), since)
         self._find_gaps(opened, since)
         for _, reader in opened:
@@ -313,12 +313,12 @@ class JournalReading:
         return opened
 
     def _open_readers(self, files_of_each: dict[str, Files], since: Instant) -> list[OpenPart]:
-        # The journal of a machine that appears later may never have been read.
+        # The journal of a machine that appears later may be unread.
         is_first = all(part.cursor is None for part in self._parts.values())
         seen_until = self._seen_until if is_first else None
         if is_first:
             self.state.read_since = since
-        # A part is kept while it is gone, so that it is not read twice when it comes back.
+        # A part whose files are gone is kept, so that it is not read twice when they come back.
         self._parts = {
             machine: part
             for machine, part in self._parts.items()
@@ -328,7 +328,7 @@ class JournalReading:
         for machine, files in files_of_each.items():
             part = self._parts.setdefault(machine, Part(seen_until=seen_until))
             if part.reader is None:
-                # Kept in the part at once: if anything fails from here on, `_let_go` closes it.
+                # Stored at once, so that `_let_go` closes it if a later step fails.
                 is_watching = sum(reader.fd is not None for _, reader in self.open_parts()) < WATCHED
                 part.files, part.reader = files, JournalReader(self._settings, files, is_watching=is_watching)
                 if part.cursor is None:
@@ -337,22 +337,22 @@ class JournalReading:
         return opened
 
     def _find_gaps(self, opened: Sequence[OpenPart], since: Instant) -> None:
-        """Find the gaps: entries that were removed before they were read, and files that libsystemd does not read."""
+        """Record the gaps from entries that were removed unread, and from files that libsystemd does not read."""
         left_out = left_out_gaps(self._files, [reader for _, reader in opened])
         gaps = [gap for gap in left_out if gap.until >= since]
         for part, reader in opened:
             if part.cursor is not None:
                 gaps += _removed(part.seen_until, [reader])
         if opened and len(opened) == len(self._parts) and all(part.cursor is None for part, _ in opened):
-            # How far an earlier process has read each of them is not known: a machine may be new.
+            # The read position of an earlier process in each of them is unknown, because a machine may be new.
             gaps += _removed(self._seen_until, [reader for _, reader in opened])
         self.found += [partial(self._taker.take_gap, gap) for gap in gaps]
 
     def _note_extent(self, now: Instant) -> None:
-        """Record how far back the journal reaches, and whether it has any entry of the receiver."""
+        """Record the begin of the journal, and whether it has any entry of the receiver."""
         state, readers = self.state, [reader for _, reader in self.open_parts()]
         oldest_at = oldest_of(readers)
-        # Only the begin at the first opening counts: entries that were removed after they were read are no loss.
+        # Only the begin at the first opening counts, because entries that are removed after they were read are no loss.
         begins_at = now if oldest_at is None else min(oldest_at, now)
         if state.begins_at is None or begins_at < state.begins_at:
             state.begins_at = begins_at
@@ -362,13 +362,13 @@ class JournalReading:
             state.void_since = now
 
     def _note_unheard(self) -> None:
-        """Record which configured units and matches have no entry; a unit may be installed, or log its first line."""
+        """Record which configured units and matches have no entry. This may change when a unit is installed or logs."""
         self._ask_again_at = time.monotonic() + _ASK_AGAIN
         unheard = unheard_in([reader for _, reader in self.open_parts()], self._settings)
         self.found.append(partial(self._taker.take_unheard, tuple(unheard)))
 
     def _read_latest_unit_messages(self, opened: Sequence[OpenPart], since: Instant) -> None:
-        """Read systemd's latest messages about the units, in parts that are new."""
+        """Read the latest messages of systemd about the units, in new parts."""
         new = [(part, reader) for part, reader in opened if not part.after_unit_message]
         known = self._states.latest
         for message in in_time(reader.latest_unit_messages(since) for _, reader in new):
@@ -381,7 +381,7 @@ class JournalReading:
             self._states.expect(reader.active)
 
     def _read_unit_messages(self, parts: Sequence[OpenPart]) -> None:
-        """Read systemd's new messages about the units, and what new instances have logged up to the read position."""
+        """Read the new messages of systemd about the units, and the lines of new instances up to the read position."""
         messages_of_each = [self._new_unit_messages(part, reader) for part, reader in parts]
         changes = [state for one in in_time(messages_of_each) if (state := self._states.record(one)) is not None]
         if changes:
@@ -399,7 +399,7 @@ class JournalReading:
         return messages
 
     def _read_missed(self, reader: JournalReader, units: set[str], until: Instant) -> None:
-        """Read what units have logged that were not known when these entries were read."""
+        """Read the lines of units that were not known when the other entries were read."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
         count, missed_before = 0, self._parser.missed
@@ -415,7 +415,7 @@ class JournalReading:
 
     @staticmethod
     def _seek(parts: Iterable[OpenPart]) -> None:
-        """Seek behind the entry that was read last, or to where reading begins."""
+        """Seek to after the entry that was read last, or to the begin of reading."""
         for part, reader in parts:
             if part.cursor is None:
                 reader.seek(part.since)
@@ -428,7 +428,7 @@ def _look_at(parts: Iterable[OpenPart]) -> Look:
 
 
 def _removed(seen_until: Instant | None, readers: Iterable[JournalReader]) -> list[Gap]:
-    """Return the gap that is left by what was removed behind an instant, if anything was."""
+    """Return the gap from entries after an instant that were removed; empty if there are none."""
     oldest_at = None if seen_until is None else oldest_of(readers)
     if seen_until is None or oldest_at is None or oldest_at <= seen_until:
         return []

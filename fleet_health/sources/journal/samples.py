@@ -1,7 +1,7 @@
-"""Looks up the latest lines in the journal that refuse a host, for its alert, and the command that shows the rest.
+"""Look up the latest journal lines with refusals of a host for its alert, and make the command that shows all lines.
 
-They are looked up when an alert is sent: keeping them for every host would cost memory all the time. The journal is
-read backwards from its end until each host has enough lines, or the time is up.
+They are looked up when an alert is sent, because keeping them for every host would cost memory. The journal is read
+backwards from its end until each host has enough lines or the time is up.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LINES_EACH = 3
 _LINE_LENGTH = 200
-# No more of a message than this is looked at, however long it is.
+# The part of a long message that is examined.
 _LOOKED_AT = 4_096
 _PATIENCE = 0.25
 _BETWEEN_LOOKS_AT_THE_CLOCK = 256
@@ -37,16 +37,16 @@ _BETWEEN_LOOKS_AT_THE_CLOCK = 256
 def sample_lines(
     settings: JournalSettings, hosts: Collection[str], since: Instant, until: Instant
 ) -> dict[str, list[str]]:
-    """Look up the latest refusals of some hosts; at most three lines each, oldest first, without secrets.
+    """Return the latest refusals of some hosts: at most three lines each, oldest first, without secrets.
 
     Args:
-        settings: Which journal, which units, and how their lines are read.
+        settings: The journal, the units, and the patterns of their lines.
         hosts: The hosts.
-        since: How far back to look.
-        until: From where on.
+        since: The begin of the search.
+        until: The end of the search, from which to read backwards.
 
     Returns:
-        Host -> its lines, escaped and cut; without hosts for which none was found in time.
+        Host -> its lines, escaped and shortened; without hosts for which none was found in time.
 
     """
     found: dict[str, list[str]] = {}
@@ -73,12 +73,12 @@ def sample_lines(
                         if len(lines) == _LINES_EACH:
                             lacking.discard(observation.host)
     except SourceUnavailable:
-        pass  # the follower reports the error; show what was found
+        pass  # the follower reports the error
     return found
 
 
 def journal_command(settings: JournalSettings, host: str, since: Instant) -> str:
-    """Return the command that shows the receiver's lines about a host; with an empty host all, and systemd's on it."""
+    """Return the command that shows the lines about a host; with an empty host, all lines and those of systemd."""
     words = ["journalctl", *(f"--unit={unit}" for unit in settings.units), f"--since=@{since // SECOND_US}"]
     if settings.directory is not None:
         words.append(f"--directory={settings.directory}")
@@ -86,7 +86,7 @@ def journal_command(settings: JournalSettings, host: str, since: Instant) -> str
         words.append(f"--namespace=+{settings.namespace}")
     if host:
         words.append(f"--grep={pattern_for(own_name(host))}")
-    # What systemd logs about the units has none of these fields.
+    # Messages of systemd about the units have none of these fields.
     for number, fields in enumerate(settings.match if host or not settings.units else ()):
         words += ["+", *fields] if number else fields
     return shlex.join(words)

@@ -1,7 +1,7 @@
-"""Follows the receiver's journal, in slices of time: each in a thread, because the journal's disk may hang.
+"""Follow the journal of a receiver in slices of time, each in a thread, because the disk of the journal may hang.
 
-libsystemd lets one thread at a time use a reader. So every call that uses one (module `reading`) goes through `_call`,
-which begins no call before the last one has returned, and delivers its results.
+libsystemd permits one thread at a time to use a reader. So every call that uses one (module `reading`) goes through
+`_call`, which begins no call before the previous one has returned, and delivers its results.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.sources.journal.reading import Look, Part, Slice
 
-# Named in errors if no directory is configured.
+# The path in errors if no directory is configured.
 _JOURNAL = Path("/var/log/journal")
 
 T = TypeVar("T")
@@ -40,9 +40,9 @@ _log = structlog.get_logger("fleet_health.sources")
 
 
 class JournalFollower(Follower):
-    """Follows the lines of the receiver's units and the messages about them, and delivers observations."""
+    """Follows the lines of the units of a receiver and the messages about them, and delivers observations."""
 
-    longest_wait = 60.0  # an entry may arrive without a signal from the descriptor; every evaluation reads as well
+    longest_wait = 60.0  # for entries without a signal from the descriptor; every evaluation reads as well
 
     def __init__(
         self,
@@ -58,12 +58,12 @@ class JournalFollower(Follower):
         """Prepare to follow.
 
         Args:
-            settings: Which journal, which units, and how their lines are read.
+            settings: The journal, the units, and the patterns of their lines.
             lookback_us: How far back from the present to begin.
             deliver: Takes the observations.
             clock: Returns the present.
-            seen_until: Up to when an earlier process has read this journal; None if none has.
-            states_us: How much further back than the rest the starts and stops of the unit are read.
+            seen_until: The instant up to which an earlier process has read this journal; None if none has.
+            states_us: How much further back the starts and stops of the unit are read.
             receiver: The name of the receiver, if there are several.
 
         """
@@ -97,13 +97,13 @@ class JournalFollower(Follower):
         return look
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function that uses the reader in a thread, and deliver its results."""
+        """Call a function that uses the reader, in a thread, and deliver its results."""
 
         def call() -> T:
             try:
                 return function(*arguments)
             finally:
-                # Close what was released while this call hung, and what it has opened that is no longer needed.
+                # Close readers that were released while this call hung, or that it has opened but are no longer needed.
                 if self._is_closed:
                     self._reading.leave(self._reading.parts)
                 self._reading.close_left()
@@ -125,7 +125,7 @@ class JournalFollower(Follower):
         self._deliver(read.observations)
 
     def take_states(self, states: Sequence[UnitState]) -> None:
-        """Take what systemd reported about the units."""
+        """Take the states of the units that systemd reported."""
         self.state.void_since = None
         self._deliver(states)
 
@@ -149,7 +149,7 @@ class JournalFollower(Follower):
         self.state.unheard = unheard
 
     def _lack_behind_broken(self, instants: Sequence[Instant]) -> None:
-        """Record lines that may be missing. Not logged: a client can make as many as it likes."""
+        """Record lines that may be missing. They are not logged, because a client can cause any number."""
         if instants:
             gap = Gap(min(instants), max(instants), BROKEN, len(instants))
             self.state.lack(gap, self._clock() - self._lookback_us)
@@ -166,7 +166,7 @@ class JournalFollower(Follower):
             await asyncio.sleep(self.longest_wait)
             return False
         loop, hint = asyncio.get_running_loop(), asyncio.Event()
-        # Watched only while we wait: a descriptor becomes readable whenever any unit logs anything.
+        # Watched only while waiting, because the descriptor becomes readable whenever any unit logs.
         for _, _, fd in watched:
             loop.add_reader(fd, hint.set)
         try:
@@ -178,7 +178,7 @@ class JournalFollower(Follower):
             return True
         finally:
             for part, reader, fd in watched:
-                if reader is part.reader:  # else it was closed meanwhile, and its descriptor number may be reused
+                if reader is part.reader:  # if it was closed meanwhile, its descriptor number may be reused
                     loop.remove_reader(fd)
 
     async def close(self) -> None:
@@ -188,10 +188,10 @@ class JournalFollower(Follower):
 
     async def _let_go(self, parts: Collection[Part] | None = None) -> None:
         going = self._reading.parts if parts is None else parts
-        # Before closing: the loop must never watch a closed descriptor.
+        # Before closing, because the loop must never watch a closed descriptor.
         for part in going:
             if part.reader is not None and part.reader.fd is not None:
                 asyncio.get_running_loop().remove_reader(part.reader.fd)
         if self._reading.leave(going):
-            with suppress(PathHangs):  # the call that hangs closes them when it returns
+            with suppress(PathHangs):  # the hanging call closes them when it returns
                 await self._call(self._reading.close_left)

@@ -1,6 +1,6 @@
-"""Lists the origins of lines in a journal: system units, units of users, and containers, with their latest lines.
+"""List the origins of lines in a journal: system units, user units and containers, with their latest lines.
 
-Origins are named as in a configuration, so that they can be watched. Which of them is a receiver is not decided here.
+Origins are named as in a configuration, so that they can be watched. Other modules decide which is a receiver.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _UNIT, _USER_UNIT, _CONTAINER, _UID, _PID = "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "CONTAINER_NAME", "_UID", "_PID"
 _OWN = "fleet-health.service"
-# Which of these writes the lines of all containers; those of Podman are written by a process of each.
+# These units write the lines of all containers. For Podman, a process of each container writes them.
 _CONTAINER_MANAGERS = frozenset(("docker.service", "containerd.service"))
 _WRITERS = 100
 _MANAGERS = frozenset(("init.scope", _OWN))
@@ -26,13 +26,13 @@ _MANAGERS = frozenset(("init.scope", _OWN))
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who writes lines, in the words of a configuration.
+    """The origin of lines, as in a configuration.
 
     Attributes:
-        unit: The system unit; empty if `match` alone selects.
-        match: The fields that its entries have, beside the unit.
-        lines: Its latest lines, the latest first.
-        pids: Of the processes that wrote them, the latest first.
+        unit: The system unit; empty if only `match` selects the lines.
+        match: The fields of its entries besides the unit.
+        lines: Its latest lines, latest first.
+        pids: The ids of the processes that wrote them, latest first.
         namespace: The journal namespace; empty for the default one.
 
     """
@@ -54,12 +54,12 @@ class Origin:
 
 
 def survey(settings: JournalSettings, since: Instant, limit: int) -> Iterator[Origin]:
-    """Read the latest lines of everybody who logs in a journal; of a namespace, only those who log there.
+    """Yield the origins of lines in a journal; for a namespace, only those that log there.
 
     Args:
-        settings: Which journal; its units and fields are not heeded.
-        since: How far back.
-        limit: How many lines of each at most.
+        settings: The journal. Its units and fields are ignored.
+        since: The begin of the search.
+        limit: The largest number of lines of each origin.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -83,14 +83,14 @@ def survey(settings: JournalSettings, since: Instant, limit: int) -> Iterator[Or
                     yield from look.at(unit, (field,))
                 elif not unit or unit.endswith(".scope") or unit.startswith("user@"):
                     yield from look.at("", (field, f"{_UID}={uid}"))
-                # Else a unit of its own writes its lines, and was found as such.
+                # Otherwise another unit writes its lines, and was found before.
     finally:
         reader.close()
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One look at a journal, back to an instant."""
+    """A search in a journal back to an instant."""
 
     reader: JournalReader
     namespace: str
@@ -98,7 +98,7 @@ class _Look:
     limit: int
 
     def at(self, unit: str, match: tuple[str, ...]) -> Iterator[Origin]:
-        """Return the origin of the lines with these fields, if there are any."""
+        """Yield the origin of the lines with these fields, if there are any."""
         fields = (*([f"{_UNIT}={unit}"] if unit else []), *match)
         entries = self._entries(fields, self.limit, (_PID,))
         lines = tuple(
@@ -109,12 +109,12 @@ class _Look:
             yield Origin(unit, match, lines, tuple(pids), self.namespace)
 
     def users(self, field: str) -> list[str]:
-        """Return the users who have written entries with a field lately."""
+        """Return the users who have recently written entries with a field."""
         entries = self._entries((field,), _WRITERS, (_UID,))
         return sorted({seen[_UID] for _, seen in entries if _UID in seen})
 
     def writers(self, field: str) -> list[tuple[str, str]]:
-        """Return the unit and the user that wrote the latest entry with a field; empty if there is none."""
+        """Return unit and user of the latest entry with a field; empty if there is none."""
         return [(seen.get(_UNIT, ""), seen.get(_UID, "0")) for _, seen in self._entries((field,), 1, (_UNIT, _UID))]
 
     def _entries(

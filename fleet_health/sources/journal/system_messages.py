@@ -1,8 +1,8 @@
-"""What systemd and journald themselves log about a unit, as opposed to what the unit logs.
+"""The messages that systemd and journald log about a unit, as opposed to lines of the unit.
 
-The ids are those of <systemd/sd-messages.h>; no sentence is read for a state. A unit can write any text, and any field
-but those that begin with an underscore; so an entry counts only if its trusted fields show that it is the service
-manager's, or journald's own.
+They are recognised by the ids in <systemd/sd-messages.h>, and not by their text. A unit can write any text, and any
+field that does not begin with an underscore. So an entry counts only if its trusted fields show that it is from the
+service manager or from journald.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 FAILED_START_ID = "be02cf6855d2428ba40df7e9d022f03d"
-"""The MESSAGE_ID of the message that a start failed, also because a dependency or an assertion did."""
+"""The MESSAGE_ID of failed starts, including those from a failed dependency or assertion."""
 
-# Others show no state. A process that exited or was killed for want of memory (98e32220…, fe6faa94…) may be one of
-# several, or a reload; if the unit stops because of it, one of these follows.
+# Other messages show no state. A process that exited or ran out of memory (98e32220…, fe6faa94…) may be one of several,
+# or a reload. If the unit stops because of that, one of these messages follows.
 RUNNING_BY_ID = {
     "39f53479d3a045ac8e11786248231fbf": True,  # started; also a start that was skipped, see `UnitStates`
     "9d1aaa27d60140bd96365438aad20286": False,  # stopped
@@ -30,7 +30,7 @@ RUNNING_BY_ID = {
     "d9b373ed55a64feb8242e02dbe79a49c": False,  # failed with a result
     "0e4284a0caca4bfc81c0bb6786972673": False,  # skipped for ExecCondition=
 }
-"""The MESSAGE_ID of a service manager's messages that show a unit's state -> whether it runs."""
+"""MESSAGE_ID of a message of a service manager that shows the state of a unit -> whether the unit runs."""
 
 BOOTED_IDS = frozenset(
     (
@@ -38,15 +38,15 @@ BOOTED_IDS = frozenset(
         "eed00a68ffd84e31882105fd973abdd1",  # the same in a container
     )
 )
-"""The MESSAGE_IDs of PID 1's message that the boot is over: by then, all enabled units have been started."""
+"""The MESSAGE_IDs of messages of PID 1 that the boot is complete, so that all enabled units have been started."""
 
 DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
 """The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""
 
 SUPPRESSED_WORD = b"Suppressed "
-"""The start of journald's message, so that other lines need no further check."""
+"""The beginning of that message, so that other lines need no further check."""
 
-# No count has more digits.
+# A count never has more digits.
 _count = re.compile(rb"Suppressed (\d{1,18}) ").match
 
 
@@ -54,10 +54,10 @@ def suppressed_gap(settings: JournalSettings, message: bytes, last_at: Instant, 
     """Return the gap that a message of journald reports; None if it is about another unit.
 
     Args:
-        settings: Which units are the receiver's.
+        settings: The units of the receiver.
         message: The message.
-        last_at: When the last line came: they were suppressed after it.
-        at: When the message came.
+        last_at: The time of the last line, after which lines were suppressed.
+        at: The time of the message.
 
     """
     _, is_named, unit = message.rpartition(b" from ")

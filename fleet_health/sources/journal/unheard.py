@@ -1,4 +1,4 @@
-"""Finds configured units and matches without an entry in the journal, in sentences for the operator."""
+"""Find configured units and matches without an entry in the journal, as sentences for the operator."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def unheard_in(readers: Sequence[JournalReader], settings: JournalSettings) -> l
 def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
     """Return the sentences for the journal of one machine.
 
-    Units that this machine's systemd knows are left out: they may not have run yet.
+    Units that the systemd of this machine knows are left out, because they may not have run yet.
     """
     is_local = settings.directory is None
     unheard = [unit for unit in settings.units if not _is_heard_of(reader, unit)]
@@ -40,7 +40,7 @@ def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
         if not (is_local and is_known_unit(unit) and alias_of(unit) is None)
     ]
     if settings.units and len(unheard) == len(settings.units):
-        return sentences  # whether the rest matches is not known
+        return sentences  # whether other settings match is not known
     return sentences + [
         f"no entry of the journal{of_units(settings)} has {' and '.join(fields)}; check `journal.match`"
         for fields in settings.match

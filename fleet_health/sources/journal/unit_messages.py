@@ -1,4 +1,4 @@
-"""Reads what the service managers log about units: that one started, stopped or failed, and that a machine booted."""
+"""Read the messages of service managers about starts, stops and failures of units, and about boots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.sources.journal.entry_reader import EntryReader
 
-# How many messages to search for a unit's state: a unit that can never be started causes many in a row.
+# How many messages to search for the state of a unit. A unit that can never start causes many in a row.
 _LATEST_MESSAGES = 4_096
 
 _BOOTED = ("_PID=1", *(f"MESSAGE_ID={one}" for one in sorted(BOOTED_IDS)))
@@ -25,7 +25,7 @@ _BOOTED = ("_PID=1", *(f"MESSAGE_ID={one}" for one in sorted(BOOTED_IDS)))
 def messages_from(
     reader: EntryReader, settings: JournalSettings, place: Instant | str
 ) -> tuple[list[UnitMessage], str | None]:
-    """Read the messages about the units of a receiver, from an instant or after a cursor.
+    """Return the messages about the units of a receiver, from an instant or after a cursor.
 
     Returns:
         The messages, in the journal's order, and the cursor of the last entry read; None if there was none.
@@ -37,7 +37,7 @@ def messages_from(
         at = None
         for at in reader.following([*unit_matches(settings, RUNNING_BY_ID), _BOOTED], place):
             unit = reader.text("UNIT")
-            if not unit or is_watched(unit):  # a user's unit was matched by name
+            if not unit or is_watched(unit):  # user units were matched by name
                 found.append(_message(reader, at))
         if at is not None:
             cursor = reader.cursor()
@@ -47,7 +47,7 @@ def messages_from(
 def latest_messages(
     reader: EntryReader, settings: JournalSettings, units: set[str], until: Instant
 ) -> list[UnitMessage]:
-    """Read the latest messages about some units with `t <= until`, however old, and about the latest boot.
+    """Return the latest messages about some units with `t <= until`, however old, and about the latest boot.
 
     Returns:
         For each unit, enough messages to show its state and since when; all in order of time.
@@ -71,11 +71,11 @@ def is_running(reader: EntryReader, settings: JournalSettings, unit: str, until:
 def _latest_run(
     reader: EntryReader, settings: JournalSettings, fields: Iterable[str], until: Instant
 ) -> list[UnitMessage]:
-    """Read back to the start of a unit's latest run; return the latest message first."""
+    """Return the messages back to the start of the latest run of a unit, latest first."""
     found: list[UnitMessage] = []
     for at in islice(reader.latest(fields, until), _LATEST_MESSAGES):
         message = _message(reader, at)
-        # A directory may hold the messages of several machines.
+        # A directory may contain the messages of several machines.
         if found and found[-1].is_start_after(message) and settings.directory is None:
             break
         found.append(message)
@@ -88,7 +88,7 @@ def _message(reader: EntryReader, at: Instant) -> UnitMessage:
     unit, invocation = reader.text("UNIT"), "INVOCATION_ID"
     if not unit:
         user_unit, invocation = reader.text("USER_UNIT"), "USER_INVOCATION_ID"
-        unit = user_unit and f"{reader.text('_UID')}/{user_unit}"  # no system unit has a name with a slash
+        unit = user_unit and f"{reader.text('_UID')}/{user_unit}"  # names of system units contain no slash
     return UnitMessage(
         unit="" if message_id in BOOTED_IDS else unit,
         at=at,
