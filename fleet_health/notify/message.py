@@ -16,7 +16,7 @@ class Kind(StrEnum):
     OPENING = "opening"
     REPEAT = "repeat"
     LOSS = "lost"
-    """Its host is lost: nothing more is sent about it unless the host shows a sign again."""
+    """Its host is lost: nothing more is sent about it until another alert, or its resolution."""
     RESOLUTION = "resolution"
 
     @property

@@ -170,26 +170,32 @@ def is_opened(entries: Sequence[Entry]) -> bool:
 
 
 class _Held:
-    """The ledger's entries of one incident for one destination.
-
-    Attributes:
-        waiting: Those that wait.
-        steps: The openings and losses that are sent, or will be; the latest is the last.
-        covers_until: The latest alert or loss that any entry stands for; None without an entry.
-        is_known: Whether the destination may know of the incident: it may have taken an opening, or a message that
-            reports the opening too.
-
-    """
+    """The ledger's entries of one incident for one destination."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        self._counted = sorted(
-            (one for one in entries if one.state not in {State.MERGED, State.WITHDRAWN}),
-            key=lambda one: (one.decided_at, one.kind.rank),
-        )
-        self.waiting = [one for one in self._counted if one.state is State.QUEUED]
-        self.steps = [one for one in self._counted if one.kind in {Kind.OPENING, Kind.LOSS}]
-        self.covers_until = max((one.covers_until for one in entries), default=None)
-        self.is_known = any(
+        self._entries = entries
+        self._counted = [one for one in entries if one.state not in {State.MERGED, State.WITHDRAWN}]
+
+    @property
+    def waiting(self) -> list[Entry]:
+        """The entries that wait."""
+        return [one for one in self._counted if one.state is State.QUEUED]
+
+    @property
+    def steps(self) -> list[Entry]:
+        """The openings and losses that are sent, or will be, in order."""
+        found = [one for one in self._counted if one.kind in {Kind.OPENING, Kind.LOSS}]
+        return sorted(found, key=lambda one: (one.decided_at, one.kind.rank))
+
+    @property
+    def covers_until(self) -> Instant | None:
+        """The latest alert, loss or resolution that any entry stands for; None without an entry."""
+        return max((one.covers_until for one in self._entries), default=None)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the destination may know of the incident: by an opening, or a message that reports that too."""
+        return any(
             one.kind is Kind.OPENING or one.is_unannounced
             for one in self._counted
             if one.state in {State.SENT, State.SENDING}
@@ -203,8 +209,10 @@ class _Held:
             at: The evaluation that decided it.
 
         """
-        found = [one for one in self._counted if one.kind is kind]
-        return next((one for one in found if kind is Kind.RESOLUTION or one.covers_until >= at), None)
+        for one in self._counted:
+            if one.kind is kind and (kind is Kind.RESOLUTION or one.covers_until >= at):
+                return one
+        return None
 
 
 def _changes(incident: Incident, held: _Held, recipient: Recipient, now: Instant) -> Iterator[Change]:
@@ -223,7 +231,7 @@ def _of_standing(incident: Incident, held: _Held, recipient: Recipient, now: Ins
     is_sent = recipient.settings.takes(incident.host, incident.symptom) and now >= recipient.due_at(incident)
     last, steps = incident.last_notified_at, held.steps
     if steps and steps[-1].kind is Kind.LOSS and steps[-1].state is State.QUEUED:
-        # The host has shown a sign before its loss was delivered.
+        # Another alert came before the loss was delivered.
         yield Settle(steps[-1], State.MERGED)
         steps = steps[:-1]
     latest = steps[-1] if steps else None
@@ -249,13 +257,15 @@ def _of_closed(incident: Incident, held: _Held, recipient: Recipient, kind: Kind
     """
     closing = held.closing(kind, at)
     yield from (Settle(one, State.MERGED) for one in held.waiting if one is not closing)
+    if closing is not None and closing.state is not State.QUEUED:
+        return
     if not held.steps:
         is_of_before = at <= recipient.since or at < recipient.due_at(incident)
         if is_of_before or not recipient.settings.takes(incident.host, incident.symptom):
             return
     is_unannounced = recipient.wants(Kind.OPENING) and not held.is_known
-    is_queued = closing is not None and closing.state is State.QUEUED and closing.is_unannounced != is_unannounced
-    if (closing is None or is_queued) and (is_unannounced or recipient.wants(kind)):
+    is_as_queued = closing is not None and closing.is_unannounced == is_unannounced
+    if not is_as_queued and (is_unannounced or recipient.wants(kind)):
         yield Queue(notification(incident, kind, at, is_unannounced=is_unannounced), at)
 
 
