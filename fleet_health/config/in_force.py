@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.config.learned_defaults import learned_defaults
 from fleet_health.config.receiver_patterns import UNIT_KEY, depending_defaults
 from fleet_health.config.schema import KEYS
 from fleet_health.config.site_texts import text_defaults
+from fleet_health.detectors import silent
 from fleet_health.detectors.limits import Override
 from fleet_health.model.host_globs import HostGlobs
 
@@ -49,7 +51,11 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
     The document must be a valid configuration.
     """
     given = dict(flat(document))
-    depending: dict[str, str | None] = {**depending_defaults(given), **text_defaults(_receivers(document, given))}
+    depending: dict[str, Any] = {
+        **depending_defaults(given),
+        **text_defaults(_receivers(document, given)),
+        **learned_defaults(is_learned=_is_learned(document)),
+    }
     settings = {}
     for key, entry in KEYS.items():
         if key in given:
@@ -59,6 +65,12 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
         elif key in depending:
             settings[key] = Setting(None, OFF_UNIT if key == UNIT_KEY else OFF)
     return settings if host is None else settings | _overridden(document, host)
+
+
+def _is_learned(document: Mapping[str, Any]) -> bool:
+    """Return whether the limit of any host is learned."""
+    tables = (document, *document.get("overrides", ()))
+    return any(dict(flat(one)).get(silent.CADENCE) == "learned" for one in tables)
 
 
 def _receivers(document: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import MuteWindow
 from fleet_health.config.destinations.reading import read_destinations
 from fleet_health.config.document import LISTS, TableReader, read_document, shown
+from fleet_health.config.learned_defaults import learned_defaults
 from fleet_health.config.receiver_patterns import depending_defaults
 from fleet_health.config.schema import (
     BY_HOST,
@@ -88,6 +89,7 @@ def load(
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     found["quiet"] = _read_quiet(raw_quiet, problems)
     found["destinations"] = read_destinations(raw_destinations, partial(_absolute, path=path), problems)
+    found = {**learned_defaults(is_learned=_is_learned(found, overrides)), **found}
     found = _with_defaults(found, [_journal_keys(receiver.journal) for receiver in receivers] or [found])
     settings = _assemble(found, overrides, document, path, receivers)
     problems += list(_contradictions(settings, problems))
@@ -204,6 +206,11 @@ def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[MuteWindow, ..
         hosts = HostGlobs(found["hosts"]) if "hosts" in found else None
         windows.append(MuteWindow(found["days"], found["from"], found["to"], found["zone"], hosts))
     return tuple(windows)
+
+
+def _is_learned(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> bool:
+    """Return whether the limit of any host is learned."""
+    return found.get(silent.CADENCE, False) or any(one.changes.get("is_learned") for one in overrides[silent.SYMPTOM])
 
 
 def _assemble(

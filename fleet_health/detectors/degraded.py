@@ -80,6 +80,7 @@ SPEC = DetectorSpec(
     is_of_absence=False,
     switches=("detectors.degraded.enabled",),
     is_on_by_default=False,
+    is_on_where_learned=True,  # there `silent` keeps the responses of these hours anyway
     limits=DegradedLimits,
     is_by_host=True,
     settings=(

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from fleet_health.model.upload_schedule import UploadSchedule
 
 SYMPTOM = "silent"
+CADENCE = "detectors.silent.cadence"
+"""The key that says whether limits are learned."""
 TRIES = "it tries, and is refused"
 """Part of a finding's detail: the host has been refused since its last upload."""
 _REFUSED = 400
@@ -91,7 +93,7 @@ class SilentLimits:
         """The setting of the limit of a host."""
         if self.expected is not None:
             return "detectors.silent.expected"
-        return "detectors.silent.cadence" if self.is_learned else "detectors.silent.after"
+        return CADENCE if self.is_learned else "detectors.silent.after"
 
     def learned(self, fleet: Fleet, host: str) -> LearnedLimit | None:
         """Return the limit of a host by its own rhythm; None if limits are not learned."""
@@ -169,7 +171,7 @@ SPEC = DetectorSpec(
             " does not count.",
         ),
         Setting(
-            "detectors.silent.cadence",
+            CADENCE,
             Kind.CADENCE,
             "fixed",
             "is_learned",

@@ -332,6 +332,7 @@ class DetectorSpec:
         contradictions: The combinations of its settings that are invalid.
         inhibits: The symptoms that `Finding.inhibits` may contain: its findings may be their cause.
         is_on_by_default: Whether it is on by default.
+        is_on_where_learned: Whether it is on by default if the limit of any host is learned.
         urgency: How urgent its alerts are, from 1 to 5; from 4 on, a phone makes a sound.
         sign: Which signs of recovery are new and may end an incident.
         stage: The stage of a host's fault that it shows; None if it is not one.
@@ -357,6 +358,7 @@ class DetectorSpec:
     contradictions: tuple[Contradiction, ...] = ()
     inhibits: tuple[str, ...] = ()
     is_on_by_default: bool = True
+    is_on_where_learned: bool = False
     urgency: int = 3
     sign: Sign = Sign.LATER
     stage: Stage | None = None
