@@ -41,7 +41,7 @@ class Standing:
     def redate(self, latest: Instant) -> None:
         """Move every instant that is later than `latest` to `latest`, after the clock was ahead.
 
-        An incident that this clock has opened, and nobody was notified of, is dropped: if it is true, it is found anew.
+        An incident that opened by this clock and was never notified is dropped. If it is real, it will be found again.
         """
         self.open = {
             pair: one for pair, one in self.open.items() if one.last_notified_at is not None or one.opened_at <= latest

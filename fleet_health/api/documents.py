@@ -193,7 +193,7 @@ class Documents:
         try:
             source_problems = await call_at(SOURCES, _problems, self._settings, settings)
         except PathHangs as error:
-            source_problems = [f"what it names cannot be checked: {error}"]
+            source_problems = [f"its sources and destinations cannot be checked: {error}"]
         await self._silencing.refresh(clock.now())
         async with self._intake.paused() as fleet:
             now = clock.now()

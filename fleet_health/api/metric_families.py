@@ -11,59 +11,59 @@ MEMORY = Family("process_resident_memory_bytes", "gauge", "Resident memory of th
 DESCRIPTORS = Family("process_open_fds", "gauge", "Open file descriptors.")
 MOST_DESCRIPTORS = Family("process_max_fds", "gauge", "The limit of open file descriptors.")
 
-TICK = Family("fleet_health_tick_seconds", "gauge", "Time from one evaluation to the next.")
+TICK = Family("fleet_health_tick_seconds", "gauge", "The interval between evaluations.")
 EVALUATIONS = Family("fleet_health_evaluations_total", "counter", "Finished evaluations.")
 LAST_EVALUATION = Family(
-    "fleet_health_last_evaluation_timestamp_seconds", "gauge", "When the fleet was last evaluated, since the epoch."
+    "fleet_health_last_evaluation_timestamp_seconds", "gauge", "Unix time of the latest evaluation."
 )
 NEXT_EVALUATION = Family(
-    "fleet_health_next_evaluation_timestamp_seconds", "gauge", "When the next evaluation is due, since the epoch."
+    "fleet_health_next_evaluation_timestamp_seconds", "gauge", "Unix time at which the next evaluation is due."
 )
-DURATION = Family("fleet_health_evaluation_duration_seconds", "histogram", "How long evaluations took.")
+DURATION = Family("fleet_health_evaluation_duration_seconds", "histogram", "The duration of evaluations.")
 EVALUATED = Family(
     "fleet_health_symptom_evaluated",
     "gauge",
     "Whether the latest evaluation looked for a symptom; 0 if it could not.",
 )
-PROBLEMS = Family("fleet_health_problems", "gauge", "How many problems of its own the service reports.")
+PROBLEMS = Family("fleet_health_problems", "gauge", "Problems that the service reports about itself.")
 
 SOURCE_UP = Family("fleet_health_source_up", "gauge", "Whether a source can be read and is understood.")
 SOURCE_READ_UNTIL = Family(
-    "fleet_health_source_read_until_timestamp_seconds", "gauge", "Up to when a source has been read, since the epoch."
+    "fleet_health_source_read_until_timestamp_seconds", "gauge", "Unix time up to which a source has been read."
 )
 SOURCE_NEWEST = Family(
-    "fleet_health_source_newest_timestamp_seconds", "gauge", "When the newest entry of a source is dated."
+    "fleet_health_source_newest_timestamp_seconds", "gauge", "Unix time of the newest entry of a source."
 )
 READ = Family("fleet_health_source_entries_total", "counter", "Rows and journal entries that were read.")
 REJECTED = Family(
-    "fleet_health_source_rejections_total", "counter", "Rows and lines that could not be understood, by the reason."
+    "fleet_health_source_rejections_total", "counter", "Rows and lines that were not understood, by reason."
 )
 GAPS = Family("fleet_health_source_gaps_total", "counter", "Gaps that were found in a source.")
 RETRIES = Family("fleet_health_retries_total", "counter", "Retries after failures.")
-RELOADS = Family("fleet_health_reloads_total", "counter", "Reloads of the configuration, by their outcome.")
+RELOADS = Family("fleet_health_reloads_total", "counter", "Reloads of the configuration, by outcome.")
 
 RESPONSES = Family(
     "fleet_health_responses_total",
     "counter",
     "Responses of a receiver to uploads since the service started, by the class of their status.",
 )
-HOSTS = Family("fleet_health_hosts", "gauge", "How many hosts are in a state.")
-INCIDENTS = Family("fleet_health_incidents", "gauge", "How many incidents of a symptom are in a state.")
+HOSTS = Family("fleet_health_hosts", "gauge", "Hosts by state.")
+INCIDENTS = Family("fleet_health_incidents", "gauge", "Open incidents by symptom and state.")
 DECIDED = Family("fleet_health_notifications_total", "counter", "Notifications that were decided, by symptom and kind.")
 DELIVERED = Family(
     "fleet_health_deliveries_total",
     "counter",
     "Notifications by destination and outcome; failed ones are retried.",
 )
-WAITING = Family("fleet_health_notifications_waiting", "gauge", "How many notifications wait for the alert log.")
+WAITING = Family("fleet_health_notifications_waiting", "gauge", "Notifications that wait for the alert log.")
 INCIDENT = Family(
     "fleet_health_incident_opened_timestamp_seconds",
     "gauge",
-    "When an open incident opened, since the epoch.",
+    "Unix time at which an open incident opened.",
 )
 
 HOST_UPLOADED = Family(
-    "fleet_health_host_last_upload_timestamp_seconds", "gauge", "When a host last uploaded, since the epoch."
+    "fleet_health_host_last_upload_timestamp_seconds", "gauge", "Unix time of the latest upload of a host."
 )
 HOST_RESPONSES = Family(
     "fleet_health_host_responses_total",

@@ -1,4 +1,4 @@
-"""Finds what a user may have meant by a word that the command line does not know. Imported only after such an error."""
+"""Suggest a known word for an unknown word on the command line. Imported only after such an error."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def called(parser: argparse.ArgumentParser, words: Iterable[str]) -> argparse.ArgumentParser:
-    """Return the parser of the command that words call, such as that of `notify status`; the given one for none."""
+    """Return the parser of the command in some words, such as `notify status`; `parser` if there is none."""
     for word in words:
         parser = next((one for _, one in subcommands(parser) if one.prog.split()[-1] == word), parser)
     return parser
 
 
 def nearest(parser: argparse.ArgumentParser, words: Sequence[str]) -> str | None:
-    """Return what is nearest to the first word that is unknown; None if there is nothing like it.
+    """Return the known word nearest to the first unknown word; None if no known word is similar.
 
-    Unknown is an option that the command called does not have, an action that it does not have, and a value that is
-    not one of the choices of its option. Actions are returned with their command: `fleet-health status`.
+    A word is unknown if it is an option or action that the command does not have, or not one of the choices of its
+    option. Actions are returned with their command: `fleet-health status`.
     """
     command = called(parser, words)
     options = {name: one for one in arguments(command) for name in one.option_strings}

@@ -1,4 +1,4 @@
-"""Finds out whether the destinations that a configuration names get anything."""
+"""Check whether the configured destinations receive notifications."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MORE = "`fleet-health notify status` shows more"
 
 
 def notify_problems(config: Path | None) -> list[str]:
-    """Return a sentence for each destination that gets nothing; none if there is none, or this user may not ask."""
+    """Return a sentence for each destination that receives nothing; empty if this user may not ask."""
     try:
         configured = read_document(config).get("destinations") if config is not None else None
         if not configured:

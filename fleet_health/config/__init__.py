@@ -1,1 +1,1 @@
-"""The configuration: what can be set (`schema`), how a value is written (`values`), and how it is read (`loading`)."""
+"""The configuration: its keys (`schema`), the kinds of values (`values`), and how it is loaded (`loading`)."""

@@ -17,17 +17,17 @@ LISTS = ("receivers", "overrides", "quiet", "destinations")
 """The tables that may occur several times, which are not settings themselves."""
 
 _FOUND_LENGTH = 60
-_IN_QUOTES = 'texts and durations stand in straight quotes, such as "5m"'
-# What the parser reports, and what the mistake is most likely.
+_IN_QUOTES = 'write texts and durations in straight quotes, such as "5m"'
+# Message of the parser -> the most likely mistake.
 _LIKELY = {
-    "Cannot overwrite a value": "it is set before, too",
+    "Cannot overwrite a value": "it is set twice",
     "Invalid value": _IN_QUOTES,
     "Expected newline or end of document after a statement": _IN_QUOTES,
 }
 
 
 class UnreadableConfigError(ConfigError):
-    """The file cannot be read, or is no TOML, so that nothing in it is known."""
+    """The file cannot be read or is not TOML, so none of its settings is known."""
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finds settings that can be used and have no effect, or another one than they seem to have. Pure."""
+"""Find valid settings that have no effect, or another effect than they seem to have. Pure."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _WEEK_US = 7 * 24 * HOUR_US
 
 
 def doubts(settings: Settings, hosts: AbstractSet[str]) -> list[str]:
-    """Return a sentence for each setting that is in doubt.
+    """Return a sentence for each doubtful setting.
 
     Args:
         settings: The settings.
-        hosts: The names of the known hosts. If it is empty, globs are not checked.
+        hosts: The names of the known hosts. If there are none, globs are not checked.
 
     """
     return [
@@ -49,11 +49,11 @@ def _unwatched(settings: Settings) -> Iterator[str]:
             yield f"hosts.ignore: {glob} may match every host, and a host that matches is never reported"
     about_hosts = {spec.symptom for spec in DETECTORS if spec.subject is Subject.HOST}
     if about_hosts <= settings.switched_off:
-        yield "detectors: each one that is about a host is off, so no host is ever reported"
+        yield "detectors: all detectors for hosts are off, so no host is ever reported"
 
 
 def _always_muted(settings: Settings) -> Iterator[str]:
-    """Return what mute windows cover together, each group of them for the same hosts."""
+    """Yield a sentence for each group of mute windows with the same hosts that covers the whole week."""
     for hosts in dict.fromkeys(one.hosts for one in settings.mute_windows):
         windows = [one for one in settings.mute_windows if one.hosts == hosts]
         pauses = (pause for one in windows for pause in one.pauses(_MONDAY, _MONDAY + _WEEK_US))
@@ -90,7 +90,7 @@ def _shorter_than_tick(settings: Settings) -> Iterator[str]:
 
 
 def _unmatched(settings: Settings, hosts: AbstractSet[str]) -> Iterator[str]:
-    """Return each glob or name that no known host matches. `hosts.expected` and `hosts.ignore` need not match any."""
+    """Yield a sentence for each glob or name that matches no known host, except in the table `hosts`."""
     if not hosts:
         return
     known = hosts | {name for name in settings.expected if is_plain(name)}

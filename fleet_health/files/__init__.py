@@ -1,1 +1,1 @@
-"""Access to files despite other users, rotation, compression, and disks that hang."""
+"""Access to files in shared directories, rotated and compressed files, and files on disks that hang."""

@@ -24,8 +24,8 @@ def is_dying(pid: int) -> bool:
 def is_dying_by(status: dict[str, str]) -> bool:
     """Return whether a process is dying, given its proc_pid_status(5).
 
-    It is if its first thread has ended but others have not (`Z`, `X`), if SIGKILL is pending, or if it waits for its
-    threads before it dumps core.
+    It is dying if its first thread has ended but others have not (`Z`, `X`), if SIGKILL is pending, or if it waits for
+    its threads before it dumps core.
     """
     pending = int(status.get("SigPnd", "0"), 16) | int(status.get("ShdPnd", "0"), 16)
     return status.get("State", "")[:1] in {"Z", "X"} or bool(pending & _KILLED) or status.get("CoreDumping") == "1"

@@ -4,7 +4,7 @@ A path is walked directory by directory, each opened relative to its parent (ope
 directories is followed only if only root or this user can have created it; a link as the last component is never
 followed. A file must be a regular file with a single name, and belong to this user, to root, or to the owner of its
 directory. Root writes only its own files, and creates none in a directory of another user (except by `replace_file`
-with `is_for_caller`); `fleet_health.cli.privileges` has what commands of root do instead.
+with `is_for_caller`); see `fleet_health.cli.privileges` for commands of root.
 
 This is not for the receiver's index, which is only read and whose path may be a link that is swapped.
 """

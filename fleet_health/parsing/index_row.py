@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
-# How many host names are remembered: those of a large fleet. Strangers can invent any number.
+# How many host names are cached, enough for a large fleet. Bounded, because clients can invent names.
 _NAMES = 20_000
 
 _PIECE_SIZE = 1 << 17
@@ -31,7 +31,7 @@ _host_of_row, _time_of_row = attrgetter("host"), attrgetter("time")
 
 
 class _Names(dict[str, str]):
-    """Host in a row -> its safe name; those are kept that are safe as they are, for any other may be of any length."""
+    """Host in a row -> its safe name. Only names that are already safe are cached, because others may be long."""
 
     def __missing__(self, raw: str) -> str:
         name = named_host(kept_name(raw))

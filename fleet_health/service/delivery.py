@@ -116,7 +116,7 @@ class Delivery:
         self._work.set()
 
     async def run(self) -> NoReturn:
-        """Deliver for ever."""
+        """Deliver forever."""
         while True:
             await self._work.wait()
             self._work.clear()
@@ -129,8 +129,8 @@ class Delivery:
                 self._recover()
                 await self._save()
             self._send_on()
-            await wrap(give_back_memory)()  # what the evaluation, and the catch-up before the first, took for a while
-            self.publication.publish()  # with nothing awaited before the delivery is settled: clients look at both
+            await wrap(give_back_memory)()  # memory that the evaluation, or the catch-up before the first one, used
+            self.publication.publish()  # no await before the delivery is settled, because clients see both
             self._pulse.rest()
             if not self._work.is_set():
                 self._settled.set()

@@ -83,8 +83,7 @@ class SourceOpener:
             settings: Receiver -> the settings of its index.
             wanted: The requirements of the settings.
             before: The indexes that they replace; None at the start.
-            is_clock_trusted: If the clock was set, False if it was known to be behind before that, else True. None if
-                it was not set.
+            is_clock_trusted: False if the clock was known to be behind before it was set; None if it was not set.
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
@@ -120,7 +119,7 @@ class SourceOpener:
                 every_us=lookback.traffic_us,
                 is_every_wanted=is_learning,
             )
-            # If there are known hosts, rows were understood.
+            # Known hosts show that rows of the index were understood before.
             follower.state.share = Share(last_at=source.table.newest_at())
             source.follower = self._pulsing(follower, self._index_pulse)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
@@ -204,7 +203,7 @@ class SourceOpener:
     def _restore_rhythms(
         self, cadence: Cadence, settings: Mapping[str, IndexSettings], before: IndexSources | None
     ) -> Instant:
-        """Restore the rhythms learned from the same indexes. Return up to which instant they include every upload."""
+        """Restore the rhythms learned from the same indexes. Return the instant up to which they are complete."""
         if before is None:
             cadence.restore(self.known.cadence)
             return self.known.cadence.until

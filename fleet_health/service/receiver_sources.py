@@ -36,11 +36,12 @@ class KnownSources:
     """The facts about the sources of a receiver from the saved state.
 
     Attributes:
-        journal_seen_until: The read position of the journal without a gap at its end; None if it was never read.
+        journal_seen_until: The instant up to which the journal was read, without a gap at its end; None if it was never
+            read.
         journal_gaps: The gaps of the journal.
         uploads: Host -> its last upload in the same index.
         accepted: Host -> its uploads that the journal shows as accepted but that have no row in the index.
-        ahead_rows: The rows of the same index that are dated ahead, each with the instant as of which it counts.
+        ahead_rows: The rows of the same index that are dated ahead, each with the instant that is used instead.
         disproved: The times of the journal's entries that do not count.
 
     """
@@ -191,7 +192,7 @@ class PreparedSources:
         index: The index of each receiver.
         journal: The journal of each receiver.
         wanted: The requirements that both meet.
-        exchanged: The kinds of source of which a source was removed or replaced.
+        exchanged: The kinds with a source that was removed or replaced.
         identities: Kind of source -> the sources of this kind.
 
     """

@@ -28,12 +28,13 @@ class SavedReceiver(msgspec.Struct):
     """The saved state of the sources of one receiver.
 
     Attributes:
-        journal_seen_until: The read position of the journal without a gap at its end; None if it was never read.
+        journal_seen_until: The instant up to which the journal was read, without a gap at its end; None if it was never
+            read.
         journal_gaps: The gaps of the journal within the lookback.
         index_path: The path of the index from which the uploads were read.
         uploads: Host -> its last upload. The file with its row may be compressed or removed while the service is down.
         accepted: Host -> its uploads that the journal shows as accepted but that have no row in the index.
-        ahead_rows: The rows of the index that were dated ahead when read, each with the instant as of which it counts.
+        ahead_rows: The rows of the index that were dated ahead when read, each with the instant that is used instead.
         disproved: The times of the journal's entries that do not count: a clock that was ahead has dated them.
 
     """

@@ -58,7 +58,7 @@ class Pulse:
         self._deadline = time.monotonic() + next_within + self._patience
 
     def rest(self) -> None:
-        """Expect no beat until the next one, because the part is idle."""
+        """Suspend the deadline until the next beat, because the part is idle."""
         self._deadline = None
 
     @property

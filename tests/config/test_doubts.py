@@ -71,7 +71,7 @@ SILENT = "tick: {} is longer than {}detectors.silent.after ({}), so a host may b
         ),
         pytest.param(
             EVERY_SWITCH,
-            ["detectors: each one that is about a host is off, so no host is ever reported"],
+            ["detectors: all detectors for hosts are off, so no host is ever reported"],
             id="everything is off",
         ),
         pytest.param(

@@ -314,7 +314,7 @@ def test_a_syntax_error_is_told_with_its_place(
     [
         ("tick = 5m", "in straight quotes"),
         ("tick = “5m”", "in straight quotes"),
-        ('tick = "5m"\ntick = "6m"', "it is set before, too"),
+        ('tick = "5m"\ntick = "6m"', "it is set twice"),
     ],
 )
 def test_a_frequent_syntax_error_is_explained(content: str, likely: str, problems_of: Callable[..., list[str]]) -> None:

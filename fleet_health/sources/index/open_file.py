@@ -173,9 +173,9 @@ class OpenFile:
         return ""
 
     def may_have_begun_anew(self) -> bool:
-        """Return whether the file changed since the last read, and may be another one that begins with the same lines.
+        """Return whether the file changed since the last read, and may be another file that begins with the same lines.
 
-        At position 0, or behind a header that all files have, a truncation is not visible.
+        A truncation is not visible at position 0, or just after a header that all files have.
         """
         state, is_near_begin = self.state(), self._offset < _HEAD_SIZE
         return is_near_begin and self._seen is not None and (state.st_size, state.st_mtime_ns) != self._seen
@@ -208,7 +208,7 @@ class OpenFile:
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             start = len(_BYTE_ORDER_MARK)
         if has_stood and not end and is_whole_row(data[start:]):
-            data = data.rstrip(b"\0")  # rows to come may be written into a run of NUL
+            data = data.rstrip(b"\0")  # later rows may be written into a run of NUL bytes
             self._advance(data)
             self._is_unended = True
             return Block(data[start:] + b"\n", is_end=True, event=event, is_again=is_again)
@@ -276,13 +276,13 @@ class OpenFile:
         self._advance(data[:nul_end] if nul_end else data)
 
     def _skip_nul(self, begin: int) -> Block:
-        """Look for the end of a run of NUL bytes, a block at a time. Skip it only if something stands behind it.
+        """Search for the end of a run of NUL bytes, a block at a time. Skip it only if other bytes follow it.
 
-        A power cut leaves such a run, and the next row is appended to it. A receiver that allocates the space for rows
-        in advance writes them into it.
+        A power cut may leave such a run, and the next row is appended to it. A receiver that allocates space in advance
+        writes rows into it.
 
         Args:
-            begin: How many bytes before it are skipped as well: a piece of a row, unless the rest follows.
+            begin: The number of bytes before it to skip as well, which are a piece of a row unless the rest follows.
 
         """
         state = self.state()
@@ -299,11 +299,11 @@ class OpenFile:
         return Block(is_end=not data)
 
     def _behind_hole(self, offset: int, size: int) -> int:
-        """Return where data is, from an offset on: a hole reads as NUL bytes, but may be gigabytes long."""
+        """Return the offset of the next data after a hole, which reads as NUL bytes but may be gigabytes long."""
         try:
             return os.lseek(self._fd, offset, os.SEEK_DATA)
         except OSError as error:
-            # Without that error, the file system does not know its holes; with it, there is nothing more.
+            # ENXIO means that no data follows. Other errors mean that the file system does not report holes.
             return size if error.errno == errno.ENXIO else offset
 
     def _go_to(self, offset: int) -> None:
