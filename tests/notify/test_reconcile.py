@@ -217,6 +217,7 @@ def test_each_is_sent_once(incident: Incident, held: list[Entry], expected: list
 def test_a_loss_is_sent_once(incident: Incident, held: list[Entry], expected: list[str]) -> None:
     """A loss closes the incident at the destination until the next alert or its resolution."""
     assert due(incident, *held) == expected
+    assert sorted(due(incident, *reversed(held))) == sorted(expected)  # in whatever order the ledger has them
 
 
 @pytest.mark.parametrize("incident", [LOST, LOST_AND_DROPPED])
