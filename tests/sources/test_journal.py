@@ -198,6 +198,17 @@ def test_entries_that_come_later_are_read_by_the_same_reader(
     assert [message for message, _ in entries] == [b"0", b"1", b"2"]
 
 
+def test_the_message_of_a_later_entry_is_not_read(directory: Path) -> None:
+    """Of an entry behind it that is early enough it is: the clock was set back in between."""
+    write(directory, ("0", NOW), ("1", NOW + 1), ("2", NOW + 2), ("3", NOW + 1))
+    reader = JournalReader(settings_of(directory))
+    reader.seek(0)
+    entries = list(reader.read(NOW + 1))
+    reader.close()
+
+    assert entries == [(b"0", NOW), (b"1", NOW + 1), (b"", NOW + 2), (b"3", NOW + 1)]
+
+
 def test_reading_resumes_behind_a_cursor(directory: Path, read: Read) -> None:
     """A reopened journal continues with the next entry, without loss or repetition."""
     write(directory, *((str(number), NOW + number) for number in range(4)))

@@ -120,9 +120,12 @@ class OpenJournal:
         """The time of the oldest entry; None if there is none. Leaves the read positions undefined."""
         return oldest_of(self.readers)
 
-    def read(self) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
-        """Read all machines to the present end, in order of time. Yield reader, message and timestamp of each entry."""
-        return self._merged([reader.read() for reader in self.readers], reverse=False)
+    def read(self, until: Instant) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
+        """Read all machines to the present end, in order of time. Yield reader, message and timestamp of each entry.
+
+        The message of an entry later than `until` is empty.
+        """
+        return self._merged([reader.read(until) for reader in self.readers], reverse=False)
 
     def read_back(self, until: Instant) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
         """Read from the last entry with `t <= until` back to the beginning. Yield as `read` does."""

@@ -134,7 +134,7 @@ class _Pass:
         for reader in readers:
             reader.seek(since)
         self._last_of_each = dict.fromkeys(readers, since)
-        for reader, message, at in _with_progress(journal.read()):
+        for reader, message, at in _with_progress(journal.read(self._until)):
             if since <= at <= self._until:
                 self._seen.note(at)
                 jumps.look(reader, at)
@@ -338,7 +338,7 @@ def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> 
         for reader in journal.readers:
             reader.find_instances(since)
             reader.seek(since)
-        for reader, message, at in journal.read():
+        for reader, message, at in journal.read(until):
             if message is None or not since <= at <= until:
                 continue
             if not (message.startswith(SUPPRESSED_WORD) and reader.is_of_journald()):

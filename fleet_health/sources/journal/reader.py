@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.model.host_globs import is_plain
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
@@ -98,11 +99,12 @@ class JournalReader(EntryReader):
             }
         self._select_lines()
 
-    def read(self) -> Iterator[tuple[bytes | None, Instant]]:
+    def read(self, until: Instant = NEVER) -> Iterator[tuple[bytes | None, Instant]]:
         """Read to the present end. Yield the message and the realtime timestamp of each entry.
 
-        The message is None if the entry is damaged or only a part of a line, with the reason in `unread`. The caller
-        may stop at any point and call this again.
+        The message is None if the entry is damaged or only a part of a line, with the reason in `unread`. The message
+        of an entry later than `until` is not read, and is empty; an earlier entry may follow if the clock was set back.
+        The caller may stop at any point and call this again.
         """
         reader = self._reader
         get_next = reader._next  # noqa: SLF001
@@ -111,7 +113,7 @@ class JournalReader(EntryReader):
             reader.process()  # reading other machines' journals may have taken long since the last call
             while self._is_on_unread or get_next():
                 self._is_on_unread = False
-                yield self._entry()
+                yield self._entry(until)
                 since_process += 1
                 if since_process == _BATCH:
                     since_process = 0
@@ -157,10 +159,12 @@ class JournalReader(EntryReader):
                     found.append((message, {name: self.text(name) for name in wanted if self.has(name)}))
         return found
 
-    def _entry(self) -> tuple[bytes | None, Instant]:
+    def _entry(self, until: Instant = NEVER) -> tuple[bytes | None, Instant]:
         at: Instant = 0
         try:
             at = self._reader._get_realtime()  # noqa: SLF001
+            if at > until:
+                return b"", at
             message: bytes = self._reader._get("MESSAGE")  # noqa: SLF001
         except KeyError:
             return b"", at
