@@ -171,7 +171,10 @@ def _broken(error: SinkUnavailable | NoAnswerError) -> int:
 
 
 def _add(silences: SilenceAccess, options: argparse.Namespace) -> int:
-    _refuse_more(options, "id", "is_expired")
+    if options.id is not None:
+        words = printable(f"{options.what} {options.id}")
+        options.parser.error(f"expected one host, a glob in quotes, `list` or `expire`, found {words}")
+    _refuse_more(options, "is_expired")
     has_end = options.is_until_resolved or options.length_us is not None or options.ends_at is not None
     missing = [
         name
