@@ -130,8 +130,7 @@ class Notifier:
                 await self._stop.wait()
                 notify("STOPPING=1", "STATUS=Stopping: waiting for responses")
                 _log.info("notify stopping")
-                await self._control.close()
-                await self._couriers.end()
+                await asyncio.gather(self._couriers.end(), self._control.close())
                 raise _Stopped  # noqa: TRY301 - cancels the parts
         except* _Stopped:
             pass
