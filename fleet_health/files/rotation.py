@@ -10,6 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import resource
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -99,3 +100,10 @@ def _untagged(name: str) -> str:
         if character in "._-" and _is_inner_tag(stem[at:]):
             return stem[:at] + suffix
     return name
+
+
+def allow_many_files() -> None:
+    """Raise the limit of open files to its maximum, because an index may have a rotated file for each hour."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

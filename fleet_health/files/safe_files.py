@@ -244,7 +244,7 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
                 target = os.readlink(path.name, dir_fd=directory.fd) if is_link else ""
         except UnsafePathError as error:
             return f"{error.filename}: {error.strerror}"
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return _EXCHANGED
         is_roots = owner == 0 and not is_shared
         if not (is_link and is_roots and found.st_uid == 0):

@@ -27,6 +27,7 @@ from fleet_health.sources.index.once import read_every_row
 from fleet_health.sources.state import Phase
 from tests.rig.index_rig import IndexRig
 from tests.rig.patience import PATIENCE_S
+from tests.rig.service_process import Service
 from tests.rig.site import index_row, now_us
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.observation import Upload
-    from tests.conftest import DoWithout, RunCommand, Service, Site, StartService
+    from tests.conftest import DoWithout, RunCommand, Site, StartService
 
 DAY_US = 86_400_000_000
 
@@ -589,6 +590,27 @@ def test_G18_a_replay_reads_any_number_of_rotated_files(site: Site) -> None:
     done = subprocess.run(["sh", "-c", limited], stdout=subprocess.PIPE, check=True)
 
     assert json.loads(done.stdout)["unread"] == []
+
+
+@pytest.mark.fault("G18", rig="service", says="more rotated files than a process may have open at first")
+def test_G18_the_service_and_a_check_read_any_number_of_rotated_files(site: Site) -> None:
+    """Each is kept open for a while, and the journal can be read beside them."""
+    site.upload("quiet", minutes_ago=45)
+    for number in range(1, 100):
+        Path(f"{site.index}.{number}").write_bytes(index_row(f"host-{number}", now_us()))
+    site.upload("now")
+    site.answer("now", 201)
+    site.sync_journal()
+    limits = "resource.setrlimit(resource.RLIMIT_NOFILE, (80, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))"
+    program = f"import resource, sys\n{limits}\nfrom fleet_health.__main__ import main\nsys.exit(main())"
+    arguments = ["check", "--dry-run", "--json", "--config", str(site.config)]
+    checked = subprocess.run([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, check=False)
+    with Service(site, {}, "-c", program) as service:
+        service.until(lambda: ("quiet", "silent") in site.alerted(), "the alert")
+        service.until(lambda: "101 hosts" in service.notify.status, "all hosts")
+
+        assert "not read" not in service.notify.status
+    assert json.loads(checked.stdout.splitlines()[-1])["unread"] == []
 
 
 @pytest.mark.parametrize("is_regrown", [False, True])

@@ -31,6 +31,7 @@ from fleet_health.detectors.evaluation import evict
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SourceUnavailable
 from fleet_health.files.hang_watch import touching
+from fleet_health.files.rotation import allow_many_files
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
 from fleet_health.model.instant import SECOND_US
 from fleet_health.parsing.local_time import localized
@@ -104,6 +105,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate once; return the exit status."""
     logs.configure(options.log_level, is_for_people=not options.json)
+    allow_many_files()
     try:
         with touching(config_path(options)):
             settings = load(config_path(options), _overrides(options))

@@ -18,6 +18,7 @@ from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
 from fleet_health.files.hang_watch import touching
+from fleet_health.files.rotation import allow_many_files
 from fleet_health.model.clock_jumps import joined
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
@@ -30,7 +31,7 @@ from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
 from fleet_health.service.restoring import read_state
 from fleet_health.service.saved_state import SavedState
-from fleet_health.sources.index.once import allow_many_files, ensure_index_readable
+from fleet_health.sources.index.once import ensure_index_readable
 from fleet_health.sources.journal.once import STATES_BACK_US, ensure_journal_readable, unit_states
 
 if TYPE_CHECKING:

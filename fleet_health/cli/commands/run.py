@@ -16,6 +16,7 @@ from fleet_health.config.loading import load
 from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.daemon.composition import Daemon
 from fleet_health.errors import ConfigError, RestartNeeded, SinkTaken
+from fleet_health.files.rotation import allow_many_files
 from fleet_health.service import logging as logs
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the service, and return the exit status."""
     logs.configure(options.log_level)
+    allow_many_files()
     try:
         asyncio.run(_serve(options))
     except ConfigError as error:

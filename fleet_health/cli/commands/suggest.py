@@ -13,6 +13,7 @@ from fleet_health.config.loading import load
 from fleet_health.detectors import silent
 from fleet_health.errors import FleetHealthError, printable
 from fleet_health.files.hang_watch import touching
+from fleet_health.files.rotation import allow_many_files
 from fleet_health.model.cadence import Cadence
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import describe
@@ -21,7 +22,7 @@ from fleet_health.model.rhythm import BIN_US, KEPT_US
 from fleet_health.model.words import plural
 from fleet_health.parsing.local_time import local, localized
 from fleet_health.replay.suggestions import WEEK_US, Backtest, Comparison, Fit, Suggestion, backtest, compared
-from fleet_health.sources.index.once import allow_many_files, read_every_row
+from fleet_health.sources.index.once import read_every_row
 
 if TYPE_CHECKING:
     import argparse

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -178,10 +176,3 @@ def ensure_index_readable(settings: IndexSettings, since: Instant) -> None:
         tail = index_tail(settings, index_parser(settings), lambda: since)
         tail.read()
         tail.close()
-
-
-def allow_many_files() -> None:
-    """Raise the limit of open files to its maximum, because an index may have a rotated file for each hour."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
