@@ -66,7 +66,6 @@ SENTENCES: Mapping[str, str] = {
     " changes: {reason}.",
     "destination reached again": "{destination} accepts notifications again.",
     "destination hangs": "{destination} has not responded for {seconds} s.",
-    "ledger upgraded": "The ledger {file} was upgraded to version {version}.",
     "ledger damaged, set aside and rebuilt": "The ledger {file} was damaged. It was renamed to `.damaged` and rebuilt"
     " from its readable part: {reason}.",
     "ledger lost, restored from its copy": "The ledger {file} was lost and restored from its copy.",
