@@ -1,4 +1,4 @@
-"""A silence that lasts until its incidents are resolved: what it covers, and when it has nothing left to wait for."""
+"""Silences that acknowledge: which incidents they cover, and when they end."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ EVALUATED = ("silent", "fatal-only")
 def acknowledgement(
     hosts: str = "a", symptom: str | None = None, *, at: Instant = NOON, until: Instant = NOON + 24 * HOUR_US
 ) -> Silence:
-    """Make a silence that lasts until its incidents are resolved."""
+    """Return a silence that lasts until its incidents are resolved."""
     return Silence("ack", hosts, symptom, at, until, "being mended", "ann", is_until_resolved=True)
 
 
 @dataclass
 class Acknowledged:
-    """Incidents and the silences that are made of them, evaluated together as the service does.
+    """Incidents and the silences that acknowledge them, evaluated together as in the service.
 
     Attributes:
         watch: The incidents.
@@ -63,7 +63,7 @@ class Acknowledged:
         over: Iterable[tuple[str, str]] = (),
         gone: dict[str, Instant] | None = None,
     ) -> Outcome:
-        """Evaluate, and end the silences that have nothing left to wait for."""
+        """Evaluate, and end the silences that cover no open incident any more."""
         # As the file gives them back, each time.
         silences = Silences(msgspec.json.decode(msgspec.json.encode(self.silences), type=list[Silence]))
         outcome = self.watch.tick(
@@ -84,13 +84,13 @@ class Acknowledged:
         return outcome
 
     def states(self, at: Instant) -> dict[tuple[str, str], tuple[State, Reason]]:
-        """Return how the open incidents stand."""
+        """Return the state of each open incident."""
         decisions = self.watch.incidents.decisions(at, suppressions_of(Silences(self.silences), at))
         return {one.pair: (one.state, one.reason) for one in decisions}
 
 
 def suppressions_of(silences: Silences, now: Instant, *, muted: bool = False) -> Suppressions:
-    """Return what silences and a mute window suppress."""
+    """Return the suppressions by silences and a mute window."""
 
     def suppression(host: str, symptom: str, opened_at: Instant | None) -> Suppression | None:
         if silences.of(host, symptom, now) is not None:
@@ -105,12 +105,12 @@ def suppressions_of(silences: Silences, now: Instant, *, muted: bool = False) ->
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
 def fleet(request: pytest.FixtureRequest) -> Acknowledged:
-    """Watch, with restarts and without."""
+    """Return the incidents and silences, with restarts and without."""
     return Acknowledged(Watch(restarts=request.param))
 
 
 def test_what_is_acknowledged_is_not_notified_until_it_is_resolved_and_then_is_at_once(fleet: Acknowledged) -> None:
-    """That it is over is what the operator waits for; with it the silence ends."""
+    """The resolution is notified at once, and ends the silence."""
     alerted = fleet.tick(NOON, SILENT)
     fleet.silences = [acknowledgement()]
     quiet = [fleet.tick(NOON + hour * HOUR_US, SILENT) for hour in (1, 2, 20)]
@@ -128,7 +128,7 @@ def test_what_is_acknowledged_is_not_notified_until_it_is_resolved_and_then_is_a
 
 
 def test_a_new_symptom_or_host_is_notified(fleet: Acknowledged) -> None:
-    """What opened after it was not seen by who acknowledged, also of the same host."""
+    """An incident that opens later is not covered, even of the same host."""
     fleet.tick(NOON, SILENT)
     fleet.silences = [acknowledgement("*")]
     later = fleet.tick(NOON + HOUR_US, SILENT, REFUSED, OTHER)
@@ -137,7 +137,7 @@ def test_a_new_symptom_or_host_is_notified(fleet: Acknowledged) -> None:
 
 
 def test_a_host_that_went_while_nobody_watched_is_notified(fleet: Acknowledged) -> None:
-    """Its last upload was before the acknowledgement, but its incident opens after that."""
+    """Its last upload is before the acknowledgement, but its incident opens afterwards."""
     fleet.tick(NOON, SILENT)
     fleet.silences = [acknowledgement("*", until=NOON + 48 * HOUR_US)]
     back_at, gone_at = NOON + 30 * HOUR_US, NOON - HOUR_US
@@ -149,7 +149,7 @@ def test_a_host_that_went_while_nobody_watched_is_notified(fleet: Acknowledged) 
 
 
 def test_a_fault_that_returns_is_notified(fleet: Acknowledged) -> None:
-    """It is another incident, and what acknowledged the one before has ended."""
+    """A returned fault is another incident, and the acknowledgement of the earlier one has ended."""
     fleet.tick(NOON, SILENT)
     fleet.silences = [acknowledgement()]
     for number in (1, 2):
@@ -160,7 +160,7 @@ def test_a_fault_that_returns_is_notified(fleet: Acknowledged) -> None:
 
 
 def test_it_waits_for_all_that_it_covers(fleet: Acknowledged) -> None:
-    """The first that is resolved does not end it for the others."""
+    """The resolution of the first incident does not end the silence for the others."""
     fleet.tick(NOON, SILENT, REFUSED)
     fleet.silences = [acknowledgement()]
     for number in (1, 2):
@@ -173,7 +173,7 @@ def test_it_waits_for_all_that_it_covers(fleet: Acknowledged) -> None:
 
 @pytest.mark.parametrize("is_notified", [True, False])
 def test_what_is_not_resolved_by_its_end_is_notified_then(fleet: Acknowledged, *, is_notified: bool) -> None:
-    """Whether or not it is found any more, or its host is lost by then."""
+    """An incident that is still open at the end is notified, even if it is unfound or its host is lost."""
     if is_notified:
         fleet.tick(NOON, SILENT)
     else:
@@ -191,7 +191,7 @@ def test_what_is_not_resolved_by_its_end_is_notified_then(fleet: Acknowledged, *
 
 
 def test_of_what_nobody_was_notified_nobody_hears_the_end(fleet: Acknowledged) -> None:
-    """It was acknowledged while a mute window suppressed it."""
+    """An incident that was never notified, because of a mute window, has no notified resolution."""
     fleet.tick(NOON, SILENT, muted=True)
     fleet.silences = [acknowledgement()]
     ticks = [fleet.tick(NOON + number * TICK, over=[SILENT]) for number in (1, 2)]
@@ -201,7 +201,7 @@ def test_of_what_nobody_was_notified_nobody_hears_the_end(fleet: Acknowledged) -
 
 
 def test_a_resolution_still_waits_for_whatever_else_suppresses_it(fleet: Acknowledged) -> None:
-    """A mute window does, and goes before: an absence in it is excused."""
+    """A mute window takes precedence, so the resolution waits for its end."""
     fleet.tick(NOON, SILENT)
     fleet.silences = [acknowledgement()]
     muted = [fleet.tick(NOON + number * TICK, over=[SILENT], muted=True) for number in (1, 2)]
@@ -212,7 +212,7 @@ def test_a_resolution_still_waits_for_whatever_else_suppresses_it(fleet: Acknowl
 
 
 def test_a_cause_that_is_acknowledged_goes_on_to_inhibit() -> None:
-    """Who knows that the receiver is down need not hear of each host."""
+    """An acknowledged `receiver-down` still inhibits the incidents of hosts."""
     watch = Watch()
     silences = Silences([acknowledgement("*", "receiver-down")])
     watch.tick(NOON, DOWN, SILENT, inhibits=[SILENT])
@@ -224,7 +224,7 @@ def test_a_cause_that_is_acknowledged_goes_on_to_inhibit() -> None:
 
 
 def test_what_flaps_is_reported_though_it_was_acknowledged_once() -> None:
-    """Each return is an incident that nobody has acknowledged."""
+    """Each return is another incident, which is not acknowledged, so flapping is notified."""
     fleet = Acknowledged(Watch(AlertPolicy(flap_limit=2)))
     fleet.tick(NOON, SILENT)
     fleet.silences = [acknowledgement()]
@@ -257,7 +257,7 @@ def test_whatever_happens_only_what_was_open_is_kept_quiet_and_nothing_for_ever(
     *,
     restarts: bool,
 ) -> None:
-    """A model of a few lines: which incident is covered follows from when it opened, and what was made after that."""
+    """A model predicts the covered incidents from when they opened and when silences were made."""
     fleet = Acknowledged(Watch(AlertPolicy(flap_limit=10_000), restarts=restarts))
     number, opened_at = 0, dict[tuple[str, str], int]()
     notified, covered_before = set[tuple[str, str]](), set[tuple[str, str]]()

@@ -1,4 +1,4 @@
-"""The alert's row and key, which others rely on."""
+"""The row and the dedup key of an alert, on which programs rely."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_the_row_has_the_six_keys() -> None:
     ],
 )
 def test_the_evidence_follows_the_six_keys(evidence: Evidence | None, command: str, facts: dict[str, object]) -> None:
-    """What is not known is left out, so a key that is there always has a value."""
+    """Unknown facts are left out, so a key that is present always has a value."""
     alert = Alert(FINDING, AT, evidence, command)
 
     assert alert.facts() == facts
@@ -97,7 +97,7 @@ def test_the_evidence_follows_the_six_keys(evidence: Evidence | None, command: s
     ],
 )
 def test_a_notice_says_what_became_of_an_incident(status: str, ended_at: int, detail: str, line: str) -> None:
-    """Its row has an alert's keys without a fix, the status, and how long it lasted: never less than nothing."""
+    """The row of a notice has the keys of an alert, `status`, and a duration that is never negative."""
     notice = Notice(status, "pi-01", "silent", AT, ended_at, AT + 120_000_000)
     row = notice.row()
 
@@ -107,7 +107,7 @@ def test_a_notice_says_what_became_of_an_incident(status: str, ended_at: int, de
 
 
 def test_the_row_keeps_the_microseconds() -> None:
-    """A tick that is not on a whole second is written as it was."""
+    """The time of a tick within a second is written exactly."""
     assert Alert(FINDING, AT + 1).row()["detected_at_wall"] == "2026-11-23T18:55:00.000001+00:00"
 
 
@@ -117,7 +117,7 @@ def test_the_line_is_easy_to_grep() -> None:
 
 
 def test_each_notice_has_a_key_of_its_own() -> None:
-    """By whose it is, of what, how it ended, and when; and by nothing else."""
+    """The key depends on host, symptom, status and instant only."""
     notice = Notice("resolved", "pi-01", "silent", AT, AT, AT)
     others: list[dict[str, Any]] = [{"status": "lost"}, {"host": "pi-02"}, {"symptom": "slow"}, {"detected_at": AT + 1}]
 
@@ -127,7 +127,7 @@ def test_each_notice_has_a_key_of_its_own() -> None:
 
 @pytest.mark.parametrize(("is_repeat", "shown"), [(True, {"is_repeat": True}), (False, {})])
 def test_only_a_repeat_says_that_it_is_one(*, is_repeat: bool, shown: dict[str, bool]) -> None:
-    """The row of a first alert has no such key."""
+    """The row of a first alert has no key `is_repeat`."""
     row = Alert(FINDING, AT, is_repeat=is_repeat).row()
 
     assert {key: value for key, value in row.items() if key == "is_repeat"} == shown

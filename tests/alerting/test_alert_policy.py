@@ -25,7 +25,7 @@ SILENT = ("pi-1", "silent")
     ],
 )
 def test_an_incident_waits_for_its_grace(grace_us: int, age_us: int, *, is_within: bool) -> None:
-    """It is notified as soon as it has stood for the whole grace."""
+    """An incident is notified once it has been open for the whole grace."""
     policy = AlertPolicy(grace_us=lambda *_: grace_us)
 
     assert policy.is_within_grace(SILENT, OPENED_AT, OPENED_AT + age_us) == is_within
@@ -46,7 +46,7 @@ def test_an_incident_waits_for_its_grace(grace_us: int, age_us: int, *, is_withi
     ],
 )
 def test_repeats_are_due_at_their_age(notified_after: int | None, age: int, *, is_due: bool) -> None:
-    """After one hour, after four, and every four hours from then on, counted from the opening."""
+    """Repeats are due one hour and four hours after the opening, and every four hours from then on."""
     policy = AlertPolicy(repeat=(HOUR_US, 4 * HOUR_US))
     notified_at = None if notified_after is None else OPENED_AT + notified_after
 
@@ -54,12 +54,12 @@ def test_repeats_are_due_at_their_age(notified_after: int | None, age: int, *, i
 
 
 def test_without_repeats_every_hour_may_have_its_alert() -> None:
-    """That it is once an hour is not for this to say."""
+    """Without `repeat`, an alert is always due; the limit of one an hour is not part of the policy."""
     assert AlertPolicy(repeat=None).is_due(OPENED_AT, OPENED_AT, OPENED_AT)
 
 
 def test_a_policy_is_the_same_whoever_looks_limits_up() -> None:
-    """The functions are made anew from each configuration; what they return is compared elsewhere."""
+    """Policies compare equal whatever their functions, which are made for each configuration."""
     functions: dict[str, Any] = {one.name: lambda *_: 7 for one in fields(AlertPolicy) if callable(one.default)}
 
     assert functions

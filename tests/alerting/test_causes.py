@@ -1,4 +1,4 @@
-"""What decisions say of a host: the cause first, that it flaps in a good phase too, and since when it has been so."""
+"""The order of decisions, flapping hosts in a good phase, and the begin of incidents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STAMP, REFUSED, NEVER = ("a", "unstamped"), ("a", "fatal-only"), ("a", "never-se
 
 
 def test_a_cause_is_named_before_what_follows_from_it() -> None:
-    """In whatever order they are found; another host keeps its place."""
+    """A cause precedes its effects in any order of findings, and other hosts keep their place."""
     watch = Watch()
     outcome = watch.tick(NOON, SILENT, REFUSED, ("b", "silent"), NEVER, STAMP)
     expected = [STAMP, REFUSED, SILENT, NEVER, ("b", "silent")]
@@ -31,7 +31,7 @@ def test_a_cause_is_named_before_what_follows_from_it() -> None:
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_a_host_that_flaps_is_not_well_in_its_good_phase(*, restarts: bool) -> None:
-    """From when that was notified until it has held still for long enough."""
+    """A host is flapping from its notification until it has been stable for long enough."""
     watch, now = Watch(AlertPolicy(flap_limit=1), restarts=restarts), NOON
     shown = []
     for phase in ("bad", "good", "good", "bad", "good", "good", *["good"] * 14):
@@ -50,7 +50,7 @@ def test_a_host_that_flaps_is_not_well_in_its_good_phase(*, restarts: bool) -> N
 
 
 def test_what_flaps_names_the_symptoms_that_come_and_go() -> None:
-    """As the reason's detail, and since when it is known to flap."""
+    """The decision has the symptoms as its detail, and the instant since which the host flaps."""
     watch = Watch(AlertPolicy(flap_limit=1))
     for number, found in enumerate([[SILENT], [], [], [SILENT], [], []]):
         watch.tick(NOON + number * TICK, *found, over=[] if found else [SILENT])
@@ -60,7 +60,7 @@ def test_what_flaps_names_the_symptoms_that_come_and_go() -> None:
 
 
 def evaluation(at: int, since: int | None, *, is_over: bool = False) -> Evaluation:
-    """Find a silent host, or that it is silent no more."""
+    """Return an evaluation that finds a silent host or its recovery."""
     found = () if is_over else (Finding(*SILENT, "", "", since=since),)
     return Evaluation(
         at,
@@ -82,7 +82,7 @@ def evaluation(at: int, since: int | None, *, is_over: bool = False) -> Evaluati
     ],
 )
 def test_a_resolution_counts_from_the_outage(since: tuple[int | None, int | None], lasted_us: int) -> None:
-    """Not from the alert, which comes later; and that outlives a restart."""
+    """The duration counts from the outage and not from the alert, even over a restart."""
     incidents = Incidents(AlertPolicy(resolve_after_us=0))
     for number, at in enumerate(since):
         incidents.update(evaluation(NOON + number * TICK, at))
@@ -95,7 +95,7 @@ def test_a_resolution_counts_from_the_outage(since: tuple[int | None, int | None
 
 
 def test_a_lost_host_was_so_since_its_last_upload() -> None:
-    """Also if nobody watched when it fell silent."""
+    """The duration of a loss counts from the last upload, even if the service was down then."""
     incidents = Incidents()
     incidents.update(Evaluation(NOON, (), evaluated=frozenset({"silent"}), gone={"a": NOON - 100 * MINUTE}))
 
@@ -103,7 +103,7 @@ def test_a_lost_host_was_so_since_its_last_upload() -> None:
 
 
 def test_what_a_clock_that_was_ahead_dated_begins_no_later_than_now() -> None:
-    """As every other instant of an incident."""
+    """Redating moves the begin of an incident like its other instants."""
     incident = Incident(*SILENT, NOON + 2, began_at=NOON + 1)
     incident.redate(NOON)
 

@@ -1,4 +1,4 @@
-"""What a decision says in words, and what is true before anything was evaluated."""
+"""The details of decisions, and the facts before the first evaluation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SILENT, DOWN, FAILING = ("a", "silent"), ("*", "receiver-down"), ("*", "receiver
 def test_an_inhibited_incident_names_its_causes(
     causes: dict[tuple[str, str], list[tuple[str, str]]], words: str
 ) -> None:
-    """In order, and only its own."""
+    """The detail names the causes of the incident in order, and no others."""
     inhibition = Inhibition()
     inhibition.update([[SILENT]], [[SILENT]])
     decider = Decider(Situation(), AlertPolicy(), inhibition, Flapping(), DedupKeys())
@@ -40,7 +40,7 @@ def test_an_inhibited_incident_names_its_causes(
 
 
 def test_before_the_first_evaluation_nothing_is_in_doubt() -> None:
-    """Neither the clock nor whether anybody has watched; so an incident may end."""
+    """Before the first evaluation, neither the clock nor a gap prevents the end of an incident."""
     situation = Situation()
 
     assert situation.shows_ends

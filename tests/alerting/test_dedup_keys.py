@@ -1,4 +1,4 @@
-"""Which hours' alerts are remembered."""
+"""The hours whose dedup keys are kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SILENT = ("pi-1", "silent")
     ("hours", "is_kept"), [(-26, False), (-25, True), (-1, True), (0, True), (1, True), (25, True), (26, False)]
 )
 def test_the_hours_of_a_day_and_one_more_are_remembered(hours: int, *, is_kept: bool) -> None:
-    """On either side of the present: a clock that is set back goes through them again."""
+    """Keys of 25 hours before and after the present are kept, for a clock that is set back."""
     keys, at = DedupKeys(), NOW + hours * HOUR_US
     keys.add(dedup_key(*SILENT, at), at)
 
@@ -26,7 +26,7 @@ def test_the_hours_of_a_day_and_one_more_are_remembered(hours: int, *, is_kept: 
 
 
 def test_a_copy_does_not_change_with_its_original() -> None:
-    """A preview uses the copy in another thread."""
+    """A copy is independent of its original."""
     keys = DedupKeys()
     keys.add(dedup_key(*SILENT, NOW), NOW)
     copied = keys.copy()

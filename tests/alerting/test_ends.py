@@ -1,4 +1,4 @@
-"""What ends an incident: a fact that is newer than it, or limits that were changed. Not the clock, nor silence."""
+"""The ends of incidents: newer facts and changed limits end them; the clock and missing findings do not."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ SILENT_LIMITS = HostLimits(SilentLimits(30 * MINUTE, 24 * HOUR_US, FIX))
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
 def watch(request: pytest.FixtureRequest) -> Watch:
-    """Watch, with restarts and without."""
+    """Return the incidents, with restarts and without."""
     return Watch(restarts=request.param)
 
 
 def ends_by(watch: Watch, pair: tuple[str, str], sign_at: int | None, *, known_at: int | None = None) -> bool:
-    """Return whether what is found at noon ends by a fact, seen at two ticks."""
+    """Return whether an incident found at noon ends by a fact that two ticks show."""
     watch.tick(NOON, pair, evaluated=(pair[1],), signs={} if known_at is None else {pair: known_at})
     signs = {} if sign_at is None else {pair: sign_at}
     ticks = [watch.tick(NOON + n * TICK, over=[pair], evaluated=(pair[1],), signs=signs) for n in (1, 2, 3)]
@@ -83,7 +83,7 @@ def ends_by(watch: Watch, pair: tuple[str, str], sign_at: int | None, *, known_a
 def test_only_a_new_fact_ends_an_incident(
     symptom: str, sign: int | None, known: int | None, watch: Watch, *, ends: bool
 ) -> None:
-    """By its own timestamp, against the opening and what was known then."""
+    """The timestamp of the fact must be later than the opening and the facts known at that time."""
 
     def dated(offset: int | None) -> int | None:
         return offset if offset in (None, PRESENT) else NOON + offset
@@ -95,7 +95,7 @@ def test_only_a_new_fact_ends_an_incident(
 def test_a_source_that_was_replaced_proves_no_end_of_an_earlier_incident(
     exchanged: int, watch: Watch, *, ends: bool
 ) -> None:
-    """An incident that opened after the source was replaced resolves as usual; an earlier one waits."""
+    """An incident from before the replacement waits; a later one resolves as usual."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",))
     news = [
         watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), unproved={REFUSED: NOON + exchanged})
@@ -106,7 +106,7 @@ def test_a_source_that_was_replaced_proves_no_end_of_an_earlier_incident(
 
 
 def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
-    """Without a fact: from the evaluation on that looks by the new ones, for as long as they do not find it."""
+    """New limits that are not met end an incident without a newer fact, as long as they are not met."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
     ticks = [
         watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="20") for n in (1, 2, 3)
@@ -116,7 +116,7 @@ def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
 
 
 def test_what_changed_limits_end_needs_no_recovery(watch: Watch) -> None:
-    """However long a detector waits to see one."""
+    """Changed limits end an incident whatever recovery its detector requires."""
     proofs = {REFUSED: 24 * HOUR_US}
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
     ticks = [
@@ -128,7 +128,7 @@ def test_what_changed_limits_end_needs_no_recovery(watch: Watch) -> None:
 
 
 def test_a_recovery_is_waited_for_as_long_as_its_detector_demands(watch: Watch) -> None:
-    """Here for three ticks, from the first one on."""
+    """A detector can require a recovery of three ticks."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",))
     ticks = [
         watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), proofs={REFUSED: 3 * TICK})
@@ -139,7 +139,7 @@ def test_a_recovery_is_waited_for_as_long_as_its_detector_demands(watch: Watch) 
 
 
 def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch) -> None:
-    """Then it is not for their sake that it is not found."""
+    """An incident that was already unfound before the change is not ended by it."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
     watch.tick(NOON + TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="10")
     ticks = [
@@ -151,7 +151,7 @@ def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch)
 
 
 def test_limits_that_changed_while_nobody_watched_prove_nothing_but_of_the_silent(watch: Watch) -> None:
-    """After hours its refusals are too long ago by any limits; a host's silence does not grow shorter."""
+    """After a gap only silence is ended by changed limits, because refusals may be too old to count."""
     evaluated = ("fatal-only", "silent")
     watch.tick(NOON, REFUSED, SILENT, evaluated=evaluated, limits="10", signs={SILENT: NOON - HOUR_US})
     later = NOON + 4 * HOUR_US
@@ -162,7 +162,7 @@ def test_limits_that_changed_while_nobody_watched_prove_nothing_but_of_the_silen
 
 
 def test_at_an_instant_before_the_latest_evaluation_nothing_ends(watch: Watch) -> None:
-    """A clock that was set back by less than a minute goes through that minute again."""
+    """A clock that was set back by less than a minute ends no incident."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",))
     sign = {REFUSED: NOON + 1}
     back = watch.tick(NOON - 1, over=[REFUSED], evaluated=("fatal-only",), signs=sign)
@@ -174,7 +174,7 @@ def test_at_an_instant_before_the_latest_evaluation_nothing_ends(watch: Watch) -
 
 @pytest.mark.parametrize("pair", [REFUSED, ("a", "unstamped")])
 def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, str], watch: Watch) -> None:
-    """Once after each alert, even if a sign of it makes it unconfirmed meanwhile; in the end it is forgotten."""
+    """The loss is notified once after each alert, and the incident is finally forgotten."""
     evaluated = (pair[1], "silent")
     watch.tick(NOON, pair, evaluated=evaluated, heard={"a": NOON - MINUTE})
     lost_at = NOON - MINUTE + 24 * HOUR_US
@@ -202,14 +202,14 @@ def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, s
 
 
 def test_what_concerns_no_host_is_never_lost(watch: Watch) -> None:
-    """It has nobody to be heard of."""
+    """An incident about no single host has no signs, and is never lost."""
     watch.tick(NOON, DOWN, evaluated=("receiver-down", "silent"))
 
     assert said(watch.tick(NOON + 48 * HOUR_US, evaluated=("receiver-down", "silent"))) == []
 
 
 def test_under_a_clock_that_is_behind_nothing_changes_but_what_is_found(watch: Watch) -> None:
-    """Nothing ends, is lost, flaps, is forgotten or told once more; what is new is alerted; later all goes on."""
+    """Only new incidents are alerted; none ends, is lost, flaps, is forgotten or is repeated."""
     evaluated = ("silent", "fatal-only")
     watch.tick(NOON, SILENT, evaluated=evaluated, signs={SILENT: NOON - 23 * HOUR_US})
     back = NOON - 3 * HOUR_US
@@ -231,7 +231,7 @@ def test_under_a_clock_that_is_behind_nothing_changes_but_what_is_found(watch: W
 
 
 def test_records_of_a_clock_that_was_ahead_are_dated_as_of_now() -> None:
-    """An upload after that ends what they opened."""
+    """After redating, a later upload ends the incidents."""
     watch = Watch()
     ahead = NOON + 10 * 365 * 24 * HOUR_US
     watch.tick(ahead, SILENT, signs={SILENT: ahead - HOUR_US})
@@ -244,7 +244,7 @@ def test_records_of_a_clock_that_was_ahead_are_dated_as_of_now() -> None:
 
 
 def test_what_a_clock_that_was_ahead_opened_and_nobody_knows_of_is_dropped() -> None:
-    """Its cause ends with the clock, and it is not true by the right one. What was open before stays."""
+    """Unnotified incidents from a wrong clock are dropped; older ones stay."""
     watch, evaluated = Watch(), ("silent", "receiver-down")
     other, ahead = ("b", "silent"), NOON + 2 * HOUR_US
     watch.tick(NOON, DOWN, SILENT, inhibits=[SILENT, other], evaluated=evaluated)
@@ -257,7 +257,7 @@ def test_what_a_clock_that_was_ahead_opened_and_nobody_knows_of_is_dropped() -> 
 
 
 def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
-    """Those before and after too, around each clock that there was; sorted, and no more than a full table's."""
+    """Keys around the present and the latest evaluation are saved, sorted and up to a limit."""
     keys = DedupKeys()
     for hour in range(-5, 6):
         keys.add(f"key-{hour}", NOON + hour * HOUR_US)
@@ -276,7 +276,7 @@ def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
 
 
 def test_an_alert_that_the_state_knows_is_not_given_again() -> None:
-    """By its instant alone, as an earlier release has saved it."""
+    """An alert known only by its instant, as saved by an earlier release, is not sent again."""
     incidents = Incidents()
     incidents.restore(Snapshot(at=NOON, open=[Incident(*SILENT, NOON - HOUR_US, last_notified_at=NOON)]))
     watch = Watch()
@@ -286,7 +286,7 @@ def test_an_alert_that_the_state_knows_is_not_given_again() -> None:
 
 
 def fleet(*observed: Upload | Response | Rejection | UnitState) -> Fleet:
-    """Make a fleet of what was observed."""
+    """Return a fleet with some observations."""
     one = Fleet()
     one.uploads.record(upload for upload in observed if isinstance(upload, Upload))
     one.traffic.record(other for other in observed if not isinstance(other, Upload))
@@ -331,12 +331,12 @@ DISAGREEMENT = DisagreementLimits(30 * MINUTE, 2 * MINUTE, 1, FIX)
 def test_each_detector_says_which_fact_speaks_for_an_end(
     detector: Detector, host: str, observed: list[Any], sign: int | None
 ) -> None:
-    """By the fact's own timestamp; what is merely missing is none."""
+    """The timestamp of a fact decides; missing observations prove no end."""
     assert detector.sign_at(fleet(*observed), host) == sign
 
 
 def test_facts_that_a_clock_has_not_reached_yet_count_against_an_end() -> None:
-    """Rejections and errors that are dated ahead of it: their window has not passed."""
+    """Refusals dated ahead of the clock count against an end, because their window has not passed."""
     rejected = fleet(*[Rejection("a", NOON + n) for n in range(3)])
     failing = fleet(Response("w", NOON - 9, 201), *[Response("a", NOON + n, 500) for n in range(3)])
     unstamped = Unstamped(HostLimits(UnstampedLimits(30 * MINUTE, 3, FIX)))
@@ -358,7 +358,7 @@ def test_facts_that_a_clock_has_not_reached_yet_count_against_an_end() -> None:
     ],
 )
 def test_a_past_that_is_evaluated_again_opens_only_what_lasts(later: list[Any], *, is_new: bool) -> None:
-    """As of the latest record it must be a finding, too; what is open stays found."""
+    """An incident opens only if it is also found as of the latest record; open ones stay found."""
     known = fleet(*[Response("a", NOON - n, 412) for n in range(3)], *later)
     detectors = [FatalOnly(HostLimits(FATAL_ONLY))]
     latest = NOON + 40 * MINUTE
@@ -370,7 +370,7 @@ def test_a_past_that_is_evaluated_again_opens_only_what_lasts(later: list[Any], 
 
 
 def test_the_clock_is_a_source_that_can_be_away() -> None:
-    """Beside the others, with what to do about it."""
+    """The status lists the clock with the sources, with a remedy."""
     one = Fleet()
     gap = Gap(0, 1, "of long ago")
     one.coverage = (

@@ -1,4 +1,4 @@
-"""What is known of a host beside the finding."""
+"""The evidence about a host."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE = 60_000_000
 
 
 def test_of_a_host_that_only_uploaded_its_last_upload_is_known(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """And of one that is not known at all, nothing."""
+    """Only the last upload is known; of an unknown host there is no evidence."""
     fleet = fleet_of(uploads=[("a", 40 * MINUTE)])
 
     assert evidence_of(fleet, "a", now) == Evidence(last_good_at=now - 40 * MINUTE)
@@ -26,7 +26,7 @@ def test_of_a_host_that_only_uploaded_its_last_upload_is_known(fleet_of: Callabl
 
 
 def test_what_went_wrong_is_counted_from_what_went_well(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """The first refusal after the last acceptance, in whichever source; the answers by status."""
+    """The first refusal is the first after the last accepted upload in either source."""
     fleet = fleet_of(
         uploads=[("a", 20 * MINUTE)],
         responses=[
@@ -45,7 +45,7 @@ def test_what_went_wrong_is_counted_from_what_went_well(fleet_of: Callable[..., 
 
 
 def test_a_success_in_the_journal_alone_is_one(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Who has never uploaded may have been accepted."""
+    """An accepted response in the journal counts even without a row in the index."""
     fleet = fleet_of(responses=[("a", 3, 200), ("a", 2, 500)])
 
     evidence = evidence_of(fleet, "a", now)
@@ -67,14 +67,14 @@ def test_a_success_in_the_journal_alone_is_one(fleet_of: Callable[..., Fleet], n
 def test_the_reason_is_what_most_refusals_have(
     refusals: list[int], unstamped: int, reason: str, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """A warning of a missing stamp stands beside a refusal: more than half, and it is the reason."""
+    """The reason is `unstamped` if more than half of the refusals have a warning of a missing stamp."""
     fleet = fleet_of(responses=[("a", 1, status) for status in [*refusals, 201]], unstamped=[("a", 1)] * unstamped)
 
     assert evidence_of(fleet, "a", now).reason == reason
 
 
 def test_what_is_dated_ahead_of_the_clock_does_not_count(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """An earlier acceptance counts, if there is one. A host that was only ever refused has none."""
+    """An earlier accepted upload is used instead, if there is one."""
     fleet = fleet_of(responses=[("a", 9, 201), ("a", -1, 201), ("b", -1, 201), ("c", 5, 412), ("c", 3, 412)])
 
     good = [evidence_of(fleet, host, now).last_good_at for host in "abc"]

@@ -1,4 +1,4 @@
-"""When an incident counts as flapping, and when no more."""
+"""When an incident flaps, and when it no longer does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = 3
 
 
 def flaps_after(*ages: int) -> bool:
-    """Open an incident so long before now, in order; return whether it flaps then."""
+    """Return whether an incident flaps that opened at some times before now."""
     flapping = Flapping()
     for age in ages:
         flapping.open(PAIR, NOW - age, LIMIT)
@@ -35,7 +35,7 @@ def flaps_after(*ages: int) -> bool:
     ],
 )
 def test_it_takes_more_openings_than_the_limit_within_a_day(ages: tuple[int, ...], *, does_flap: bool) -> None:
-    """Only what opened within less than a day counts."""
+    """Only openings within less than a day count."""
     assert flaps_after(*ages) == does_flap
 
 
@@ -44,7 +44,7 @@ def test_it_takes_more_openings_than_the_limit_within_a_day(ages: tuple[int, ...
     [(HOUR_US - 1, True), (HOUR_US, False), (-HOUR_US + 1, True), (-HOUR_US, False)],
 )
 def test_it_settles_when_it_has_held_still_for_long_enough(still_us: int, *, does_flap: bool) -> None:
-    """Exactly so long is enough; then its host is remembered until that is notified."""
+    """Being stable for exactly the required time is enough; the host is kept until that is notified."""
     flapping = Flapping({PAIR: [NOW]}, {PAIR: Flap(NOW, is_notified=True, notified_at=NOW - SECOND_US)})
 
     flapping.settle(NOW + still_us, HOUR_US, 10)
@@ -55,7 +55,7 @@ def test_it_settles_when_it_has_held_still_for_long_enough(still_us: int, *, doe
 
 @pytest.mark.parametrize(("age", "is_kept"), [(DAY_US - 1, True), (DAY_US, False)])
 def test_openings_are_kept_for_a_day(age: int, *, is_kept: bool) -> None:
-    """The latest of an incident decides."""
+    """The latest opening of an incident decides whether its openings are kept."""
     flapping = Flapping({PAIR: [NOW - 2 * DAY_US, NOW - age]})
 
     flapping.settle(NOW, HOUR_US, 10)
@@ -64,7 +64,7 @@ def test_openings_are_kept_for_a_day(age: int, *, is_kept: bool) -> None:
 
 
 def test_beyond_the_limit_the_least_often_opened_is_forgotten() -> None:
-    """Up to the limit all are kept, flapping or not."""
+    """Up to the limit all incidents are kept, flapping or not."""
     often, once = ("often", "silent"), ("once", "silent")
     flapping = Flapping({once: [NOW], often: [NOW - 2, NOW - 1]}, {once: Flap(NOW), often: Flap(NOW)})
 
@@ -76,7 +76,7 @@ def test_beyond_the_limit_the_least_often_opened_is_forgotten() -> None:
 
 
 def test_of_those_opened_as_often_the_latest_are_kept() -> None:
-    """By their last openings, whenever the first was."""
+    """Among equally frequent ones, those with the latest last opening are kept."""
     earlier, later = ("earlier", "silent"), ("later", "silent")
     flapping = Flapping({earlier: [NOW - 3, NOW - 2], later: [NOW - 4, NOW - 1]}, {})
 
@@ -86,7 +86,7 @@ def test_of_those_opened_as_often_the_latest_are_kept() -> None:
 
 
 def test_a_copy_does_not_change_with_its_original() -> None:
-    """A preview uses the copy in another thread."""
+    """A copy is independent of its original."""
     flapping = Flapping({PAIR: [NOW]}, {PAIR: Flap(NOW)}, {"gone": (NOW, NOW)})
     copied = flapping.copy()
     flapping.open(PAIR, NOW + 1, LIMIT)
@@ -99,7 +99,7 @@ def test_a_copy_does_not_change_with_its_original() -> None:
 
 
 def test_what_a_clock_that_was_ahead_has_dated_is_dated_anew() -> None:
-    """Nothing is later than that; what is earlier, or unknown, stays as it is."""
+    """Later instants are moved; earlier and unknown ones are unchanged."""
     ahead, early = NOW + DAY_US, NOW - DAY_US
     other = ("pi-2", "silent")
     flapping = Flapping(
@@ -116,7 +116,7 @@ def test_what_a_clock_that_was_ahead_has_dated_is_dated_anew() -> None:
 
 
 def test_what_is_dated_early_enough_stays_as_it_is() -> None:
-    """The clock was ahead for a while only."""
+    """Instants before the limit are unchanged."""
     flap = Flap(NOW - 1, is_notified=True, notified_at=NOW - 2, since=NOW - 3)
     flapping = Flapping({PAIR: [NOW - 3]}, {PAIR: flap})
 
@@ -136,7 +136,7 @@ def test_what_is_dated_early_enough_stays_as_it_is() -> None:
 def test_each_host_that_was_notified_as_flapping_has_a_decision(
     notified_at: int, ended_at: int | None, decision: tuple[State, Action, Reason]
 ) -> None:
-    """Until its end was notified."""
+    """A flapping host has a decision until its end is notified."""
     flaps = {PAIR: Flap(NOW, is_notified=True, notified_at=notified_at)}
     flapping = Flapping(flaps=flaps) if ended_at is None else Flapping(settled={"pi-1": (notified_at, ended_at)})
 
@@ -147,7 +147,7 @@ def test_each_host_that_was_notified_as_flapping_has_a_decision(
 
 
 def test_what_an_earlier_process_notified_and_could_not_save_is_notified() -> None:
-    """Since that alert, or an earlier one of its host; of another host nothing was notified."""
+    """Flapping counts as notified since the alert of the earlier process, for that host only."""
     other = ("pi-1", "fatal-only")
     flaps = {PAIR: Flap(NOW), other: Flap(NOW, is_notified=True, notified_at=NOW - 2, since=NOW - 5)}
     flapping = Flapping(flaps=flaps | {("pi-2", "silent"): Flap(NOW)})

@@ -1,4 +1,4 @@
-"""An incident's own rules: which facts end it, and how long its host is given to show that it is over."""
+"""The rules of a single incident: the facts that end it, and the time its host gets to recover."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ KNOWN_AT = 500
     ],
 )
 def test_a_fact_that_is_new_ends_it(symptom: str, known_at: int | None, sign_at: int | None, *, is_ended: bool) -> None:
-    """Strictly later than what is known of it, or than its opening."""
+    """A fact must be strictly later than the known facts and the opening."""
     assert Incident("pi-1", symptom, OPENED_AT, sign_at=known_at).is_ended_by(sign_at) == is_ended
 
 
 def test_after_an_excused_absence_its_host_is_given_that_time_again() -> None:
-    """While the absence is excused, and then for exactly as long as it may be absent."""
+    """After the excuse, the host gets exactly the time for which it may be absent."""
     incident = Incident("pi-1", "silent", OPENED_AT)
     incident.note_excused(2_000, 10, is_excused=True)
     assert incident.is_too_early(2_500)
@@ -46,7 +46,7 @@ def test_after_an_excused_absence_its_host_is_given_that_time_again() -> None:
 
 
 def test_what_is_not_about_absence_has_none_to_excuse() -> None:
-    """It can be over at any time."""
+    """An incident that is not about absence gets no extra time."""
     incident = Incident("pi-1", "fatal-only", OPENED_AT)
 
     incident.note_excused(2_000, 0, is_excused=True)
@@ -55,7 +55,7 @@ def test_what_is_not_about_absence_has_none_to_excuse() -> None:
 
 
 def test_an_incident_has_an_id_of_its_own() -> None:
-    """16 hex digits, which depend on the host, the symptom and the opening, and do not change when that is redated."""
+    """The id is 16 hex digits of host, symptom and opening, and survives redating."""
     incident = Incident("pi-1", "silent", OPENED_AT)
     ids = {
         incident.id,

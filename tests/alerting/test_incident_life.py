@@ -1,4 +1,4 @@
-"""An incident opens, is notified again, is inhibited, ends; and a restart changes nothing of that."""
+"""The life of an incident: opening, repeats, inhibition and resolution, with and without restarts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DOWN = (EVERY_HOST, "receiver-down")
 
 @dataclass
 class Watch:
-    """Incidents under evaluations that follow on each other; with a restart between any two, if it is wanted."""
+    """Incidents under consecutive evaluations, optionally with a restart before each."""
 
     policy: AlertPolicy = field(default_factory=AlertPolicy)
     restarts: bool = False
@@ -66,7 +66,7 @@ class Watch:
         proofs: dict[tuple[str, str], int] | None = None,
         unproved: dict[tuple[str, str], Instant] | None = None,
     ) -> Outcome:
-        """Evaluate. Findings of every host inhibit what is inhibited; what is over is so by a fact of this instant.
+        """Evaluate. Findings about `EVERY_HOST` inhibit `inhibits`, and `over` has recovered at this instant.
 
         Args:
             at: The instant.
@@ -112,22 +112,22 @@ class Watch:
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
 def watch(request: pytest.FixtureRequest) -> Watch:
-    """Watch, with restarts and without."""
+    """Return the incidents, with restarts and without."""
     return Watch(restarts=request.param)
 
 
 def told(news: Outcome) -> list[tuple[str, str]]:
-    """Return the host and symptom of each alert."""
+    """Return host and symptom of each alert."""
     return [(alert.finding.host, alert.finding.symptom) for alert in news.alerts]
 
 
 def said(news: Outcome) -> list[tuple[str, str, str]]:
-    """Return the status, host and symptom of each notice."""
+    """Return status, host and symptom of each notice."""
     return [(notice.status, notice.host, notice.symptom) for notice in news.notices]
 
 
 def test_an_end_needs_evidence_for_a_tick(watch: Watch) -> None:
-    """Not found is not over; seen to be over at one tick is not enough, at two it is."""
+    """An incident resolves when two consecutive ticks show a recovery."""
     watch.tick(NOON, SILENT)
     unknown = watch.tick(NOON + TICK, evaluated=())
     first = watch.tick(NOON + 2 * TICK, over=[SILENT])
@@ -144,7 +144,7 @@ def test_an_end_needs_evidence_for_a_tick(watch: Watch) -> None:
 
 @pytest.mark.parametrize(("resolve_after", "ticks"), [(0, 1), (TICK, 2), (3 * TICK, 4)])
 def test_how_long_it_must_be_over_is_configured(resolve_after: int, ticks: int) -> None:
-    """It ends at the tick at which the evidence is as old as is asked for."""
+    """It resolves at the tick at which the recovery has lasted for `resolve_after`."""
     watch = Watch(AlertPolicy(resolve_after_us=resolve_after))
     watch.tick(NOON, SILENT)
     ended = [bool(watch.tick(NOON + number * TICK, over=[SILENT]).notices) for number in range(1, 6)]
@@ -153,7 +153,7 @@ def test_how_long_it_must_be_over_is_configured(resolve_after: int, ticks: int) 
 
 
 def test_an_end_is_not_proved_by_time_that_nobody_watched(watch: Watch) -> None:
-    """It was over before the service was away, and is after: of the time between nobody knows."""
+    """A gap in the evaluations does not count towards the recovery."""
     watch.policy = AlertPolicy(resolve_after_us=HOUR_US)
     watch.incidents = Incidents(watch.policy)
     watch.tick(NOON, SILENT)
@@ -166,7 +166,7 @@ def test_an_end_is_not_proved_by_time_that_nobody_watched(watch: Watch) -> None:
 
 
 def test_what_comes_back_before_its_end_was_never_away(watch: Watch) -> None:
-    """It is one incident, and its end says how long all of it lasted."""
+    """An incident that returns before its resolution is one incident, with one duration."""
     watch.tick(NOON, SILENT)
     watch.tick(NOON + TICK, over=[SILENT])
     back = watch.tick(NOON + 2 * TICK, SILENT)
@@ -178,7 +178,7 @@ def test_what_comes_back_before_its_end_was_never_away(watch: Watch) -> None:
 
 
 def test_intervals_count_from_the_opening_and_the_last_recurs(watch: Watch) -> None:
-    """With 1 h, 4 h and 24 h it is notified then, and each 24 h more."""
+    """Repeats of 1 h, 4 h and 24 h are sent then, and every 24 h from then on."""
     watch.policy = AlertPolicy(repeat=(HOUR_US, 4 * HOUR_US, 24 * HOUR_US))
     watch.incidents = Incidents(watch.policy)
     opened_at = NOON + 7 * MINUTE
@@ -192,7 +192,7 @@ def test_intervals_count_from_the_opening_and_the_last_recurs(watch: Watch) -> N
 
 
 def test_a_cause_inhibits_its_effects_and_names_them(watch: Watch) -> None:
-    """One alert rather than forty; what it does not inhibit is notified as ever."""
+    """One alert names forty effects; incidents that it does not inhibit are notified as usual."""
     hosts = [(f"host-{number:02}", "silent") for number in range(12)]
     news = watch.tick(NOON, DOWN, *hosts, ("other", "fatal-only"), inhibits=hosts)
 
@@ -203,7 +203,7 @@ def test_a_cause_inhibits_its_effects_and_names_them(watch: Watch) -> None:
 
 
 def test_what_outlives_its_cause_by_a_tick_is_told_at_once(watch: Watch) -> None:
-    """The cause holds back until it is resolved, also while nothing is known of it, and for a tick more."""
+    """Effects stay inhibited until their cause has resolved, and for a tick after that."""
     inhibits = [SILENT, ("b", "silent")]
     ticks = [
         watch.tick(NOON, DOWN, *inhibits, inhibits=inhibits),
@@ -220,7 +220,7 @@ def test_what_outlives_its_cause_by_a_tick_is_told_at_once(watch: Watch) -> None
 
 
 def test_a_silent_host_is_lost_once_and_found_again(watch: Watch) -> None:
-    """Beyond the lookback it is said once, and remembered until it uploads."""
+    """The loss is notified once beyond the lookback, and the incident is kept until the host uploads."""
     watch.tick(NOON, SILENT, signs={SILENT: NOON - HOUR_US})
     lost_at = NOON + 23 * HOUR_US
     ticks = [
@@ -237,7 +237,7 @@ def test_a_silent_host_is_lost_once_and_found_again(watch: Watch) -> None:
 
 @pytest.mark.parametrize(("age", "is_remembered"), [(30 * 24 * HOUR_US, True), (30 * 24 * HOUR_US + 1, False)])
 def test_a_lost_host_is_forgotten_in_the_end(*, age: int, is_remembered: bool) -> None:
-    """After 30 days, strictly."""
+    """A host is forgotten after more than 30 days."""
     watch = Watch()
     watch.tick(NOON, SILENT)
     watch.tick(NOON + 25 * HOUR_US)
@@ -248,10 +248,7 @@ def test_a_lost_host_is_forgotten_in_the_end(*, age: int, is_remembered: bool) -
 
 @pytest.mark.parametrize(("age", "is_lost"), [(30 * 24 * HOUR_US, True), (30 * 24 * HOUR_US + 1, False)])
 def test_who_was_forgotten_before_anybody_found_it_silent_is_lost(watch: Watch, *, age: int, is_lost: bool) -> None:
-    """Nobody watched for longer than its lookback; unless it is so long ago that a lost host would be forgotten too.
-
-    Nobody was notified of it before, so that is an alert, repeated for a lookback; then it is as with any other.
-    """
+    """A host lost during a gap longer than its lookback is alerted as lost, unless that is too long ago."""
     instants = [NOON, NOON + TICK, NOON + HOUR_US, NOON + 24 * HOUR_US, NOON + 24 * HOUR_US + 1]
     ticks = [watch.tick(at, gone={"a": NOON - age} if at == NOON else {}) for at in instants]
 
@@ -263,7 +260,7 @@ def test_who_was_forgotten_before_anybody_found_it_silent_is_lost(watch: Watch, 
 
 
 def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_uploaded(watch: Watch) -> None:
-    """Nothing is claimed of it before the index is back, and then nothing need be said."""
+    """No incident opens for the host before the index can be read again."""
     ticks = [
         watch.tick(NOON, gone={"a": NOON - 24 * HOUR_US}, evaluated=()),
         watch.tick(NOON + TICK, over=[SILENT]),
@@ -275,14 +272,14 @@ def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_uploaded(w
 
 
 def test_nobody_is_lost_while_the_index_is_not_evaluated(watch: Watch) -> None:
-    """What was not looked at says nothing."""
+    """A host is not lost while the source of its uploads cannot be evaluated."""
     watch.tick(NOON, SILENT)
 
     assert said(watch.tick(NOON + TICK, evaluated=("fatal-only",))) == []
 
 
 def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -> None:
-    """It is said once; then neither openings nor ends are, until nothing has happened for an hour."""
+    """Flapping is notified once; then no opening or resolution is, until the host is stable for an hour."""
     at, alerts, ends = NOON, [], []
     for _ in range(9):
         alerts += told(watch.tick(at, SILENT))
@@ -300,7 +297,7 @@ def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -
 
 
 def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> None:
-    """At its end exactly; and the end of what was never notified of is no news."""
+    """The alert is sent exactly at the end of the grace, and an end within the grace is not notified."""
     watch.policy = AlertPolicy(grace_us=lambda _, symptom: 2 * TICK if symptom == "never-seen" else 0)
     watch.incidents = Incidents(watch.policy)
     pairs = ("a", "never-seen"), ("b", "never-seen")
@@ -316,7 +313,7 @@ def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> No
 
 
 def test_the_end_of_what_a_silence_kept_back_is_no_news(watch: Watch) -> None:
-    """Nobody was notified of it, within its grace or after."""
+    """The end of an unnotified incident is not notified, within its grace or later."""
     watch.policy = AlertPolicy(grace_us=lambda *_: 2 * TICK)
     watch.incidents = Incidents(watch.policy)
     pairs = ("a", "never-seen"), ("b", "never-seen")
@@ -331,7 +328,7 @@ def test_the_end_of_what_a_silence_kept_back_is_no_news(watch: Watch) -> None:
 
 
 def test_a_silenced_incident_is_open_and_told_if_it_outlives_the_silence(watch: Watch) -> None:
-    """If it does not, nobody hears of it: neither that it was, nor that it is over."""
+    """An incident that ends within the silence is never notified."""
     silenced = watch.tick(NOON, SILENT, ("b", "silent"), muted=[SILENT, ("b", "silent")])
     unsilenced = watch.tick(NOON + TICK, SILENT, muted=[("b", "silent")], over=[("b", "silent")])
     ended = watch.tick(NOON + 2 * TICK, SILENT, over=[("b", "silent")])
@@ -342,7 +339,7 @@ def test_a_silenced_incident_is_open_and_told_if_it_outlives_the_silence(watch: 
 
 
 def test_what_is_no_longer_looked_for_is_dropped(watch: Watch) -> None:
-    """Nothing is claimed of them."""
+    """Incidents out of scope are dropped without a notice."""
     watch.tick(NOON, SILENT, ("b", "fatal-only"), ("bench-1", "silent"))
     watch.incidents.tune(watch.policy, Scope(frozenset({"silent"}), HostGlobs(("bench-*",))))
     watch.restarts = False
@@ -353,7 +350,7 @@ def test_what_is_no_longer_looked_for_is_dropped(watch: Watch) -> None:
 
 
 def test_what_is_found_while_the_configuration_changes_is_not_told_of_if_it_is_moot(watch: Watch) -> None:
-    """The evaluation had begun by the old one, and is taken in by the new one."""
+    """Findings of an evaluation that began before a reload are filtered by the new scope."""
     watch.tick(NOON, ("bench-1", "silent"))
     watch.incidents.tune(watch.policy, Scope(frozenset({"silent"}), HostGlobs(("bench-*",))))
     watch.restarts = False
@@ -364,7 +361,7 @@ def test_what_is_found_while_the_configuration_changes_is_not_told_of_if_it_is_m
 
 
 def test_who_is_no_longer_expected_is_dropped(watch: Watch) -> None:
-    """Nobody waits for its first upload any more, so nothing else could end it."""
+    """The incident of a host that is no longer expected is dropped."""
     watch.tick(NOON, ("pi-*", "never-seen"), ("pi-2", "never-seen"), SILENT)
     watch.incidents.tune(watch.policy, Scope(expected=frozenset({"pi-*"})))
     watch.restarts = False
@@ -375,17 +372,17 @@ def test_who_is_no_longer_expected_is_dropped(watch: Watch) -> None:
 
 
 def test_alerts_later_than_the_snapshot_are_recalled_from_the_log() -> None:
-    """A kill between the alert's sync and the state's: it is no second opening, nor is a recorded end undone."""
+    """Rows newer than the state are restored from the alert log after a kill, as alerts and as ends."""
     first = Watch()
     first.tick(NOON, SILENT, ("b", "silent"))
     snapshot = first.incidents.snapshot()
     second = Watch(AlertPolicy(repeat=(24 * HOUR_US,)))
     second.incidents.restore(snapshot)
-    second.incidents.recall("a", "silent", "", NOON)  # older than the snapshot
-    second.incidents.recall("b", "silent", RESOLVED, NOON + TICK)
-    second.incidents.recall("c", "silent", "", NOON + TICK)
-    second.incidents.recall("d", "silent", "", NOON + TICK)
-    second.incidents.recall("d", "silent", LOST, NOON + 2 * TICK)
+    second.incidents.note_row("a", "silent", "", NOON)  # older than the snapshot
+    second.incidents.note_row("b", "silent", RESOLVED, NOON + TICK)
+    second.incidents.note_row("c", "silent", "", NOON + TICK)
+    second.incidents.note_row("d", "silent", "", NOON + TICK)
+    second.incidents.note_row("d", "silent", LOST, NOON + 2 * TICK)
 
     news = second.tick(NOON + HOUR_US, SILENT, ("c", "silent"))
 
@@ -395,7 +392,7 @@ def test_alerts_later_than_the_snapshot_are_recalled_from_the_log() -> None:
 
 
 def test_what_was_said_to_flap_before_a_kill_is_not_said_again() -> None:
-    """The alert was in the log, and the state not yet: nothing more is said of it, in no hour. But of another host."""
+    """An alert of flapping that is only in the alert log is not repeated; other hosts are alerted."""
     policy, pairs = AlertPolicy(flap_limit=1), [SILENT, ("b", "silent")]
     first, second = Watch(policy), Watch(policy)
     first.tick(NOON, *pairs)
@@ -405,8 +402,8 @@ def test_what_was_said_to_flap_before_a_kill_is_not_said_again() -> None:
     killed = first.tick(NOON + HOUR_US, SILENT)
     second.incidents.restore(msgspec.json.decode(snapshot, type=Snapshot))
     for alert in killed.alerts:
-        second.incidents.remember(alert.dedup_key, alert.detected_at)
-        second.incidents.recall(alert.finding.host, alert.finding.symptom, "", alert.detected_at)
+        second.incidents.note_sent(alert.dedup_key, alert.detected_at)
+        second.incidents.note_row(alert.finding.host, alert.finding.symptom, "", alert.detected_at)
     ticks = [second.tick(NOON + HOUR_US + number * TICK, *pairs) for number in range(1, 12)]
 
     assert told(killed) == [("a", "flapping")]
@@ -415,20 +412,20 @@ def test_what_was_said_to_flap_before_a_kill_is_not_said_again() -> None:
 
 
 def test_an_end_of_flapping_that_is_in_the_log_is_not_notified_again() -> None:
-    """The notice was in the log, and the state not yet: that of its own host, and of no other."""
+    """A notice that is only in the alert log is not repeated for its host; for other hosts it is sent."""
     policy, pairs = AlertPolicy(flap_limit=1), [SILENT, ("b", "silent")]
     first, second = Watch(policy), Watch(policy)
     for at, found in ((NOON, pairs), (NOON + TICK, []), (NOON + 2 * TICK, []), (NOON + 3 * TICK, pairs)):
         first.tick(at, *found, over=[pair for pair in pairs if pair not in found])
     second.incidents.restore(first.incidents.snapshot())
-    second.incidents.recall("a", "flapping", RESOLVED, NOON + 4 * TICK)
+    second.incidents.note_row("a", "flapping", RESOLVED, NOON + 4 * TICK)
 
     assert [decision.incident.host for decision in first.incidents.flapping(NOON + 4 * TICK)] == ["a", "b"]
     assert [decision.incident.host for decision in second.incidents.flapping(NOON + 4 * TICK)] == ["b"]
 
 
 def test_a_frozen_copy_does_not_change_with_its_original() -> None:
-    """Another thread evaluates with the copy, or shows it, during the next evaluation."""
+    """A copy for another thread is independent of the incidents."""
     watch = Watch(AlertPolicy(flap_limit=1))
     watch.tick(NOON, SILENT, ("b", "silent"))
     watch.tick(NOON + TICK, SILENT, over=[("b", "silent")])
@@ -446,7 +443,7 @@ UNKNOWN = (EVERY_HOST, "unknown-hosts")
 
 
 def test_who_was_only_one_of_many_is_dropped_and_not_lost() -> None:
-    """Nobody knows the name of a host that was only alerted as one of a group."""
+    """A host that was only alerted as part of a group is dropped, and not reported as lost."""
     watch = Watch()
     watch.tick(NOON, UNKNOWN, SILENT, inhibits=[SILENT], signs={SILENT: NOON - HOUR_US})
     news = watch.tick(NOON + 25 * HOUR_US, UNKNOWN, inhibits=[SILENT], signs={})
@@ -457,7 +454,7 @@ def test_who_was_only_one_of_many_is_dropped_and_not_lost() -> None:
 
 
 def test_of_too_many_lost_hosts_those_lost_first_are_forgotten() -> None:
-    """Names may come, upload once, and go."""
+    """Beyond the limit, the hosts that were lost first are forgotten."""
     watch = Watch(AlertPolicy(most_remembered=2))
     pairs = [(host, "silent") for host in "abc"]
     for number, pair in enumerate(pairs):
@@ -479,7 +476,7 @@ STEPS = st.lists(
 def test_restarts_change_nothing(
     steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]],
 ) -> None:
-    """Whatever is found and over in whatever order, a service that restarts before each tick says the same."""
+    """Restarts before each tick change no notification, for random findings."""
     steady, restarting = Watch(), Watch(restarts=True)
     for number, (found, over, is_cause) in enumerate(steps):
         at = NOON + number * 3 * TICK
@@ -493,7 +490,7 @@ def test_restarts_change_nothing(
 def test_no_finding_of_a_host_disappears(
     steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]], flap_limit: int, tick_minutes: int
 ) -> None:
-    """By default each is notified in this hour, or an open cause inhibits it, or it was reported as flapping."""
+    """Each finding is notified in its hour, inhibited by an open cause, or reported as flapping."""
     watch = Watch(AlertPolicy(tick_us=tick_minutes * MINUTE, flap_limit=flap_limit))
     keys: set[str] = set()
     flapping: set[tuple[str, str]] = set()
@@ -524,7 +521,7 @@ def test_no_finding_of_a_host_disappears(
 
 
 def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:
-    """It names both: a host has one of each kind in an hour."""
+    """One alert names both symptoms, because a host has one alert of flapping in an hour."""
     watch.policy = AlertPolicy(flap_limit=1)
     watch.incidents = Incidents(watch.policy)
     both = [("b", "fatal-only"), ("b", "silent")]
@@ -540,7 +537,7 @@ def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:
 
 
 def test_what_cannot_be_said_to_flap_is_told_as_ever(watch: Watch) -> None:
-    """Another symptom of the host was said to flap in this hour; from the next one on that can be said of it, too."""
+    """A second symptom that flaps within the hour is alerted as usual until the next hour."""
     watch.policy = AlertPolicy(flap_limit=1)
     watch.incidents = Incidents(watch.policy)
     alerts = []
@@ -555,7 +552,7 @@ def test_what_cannot_be_said_to_flap_is_told_as_ever(watch: Watch) -> None:
 
 
 def test_a_silenced_one_is_said_to_flap_when_the_silence_ends(watch: Watch) -> None:
-    """Who does not want to hear of it does not want to hear that either."""
+    """A silence suppresses the alert of flapping as well."""
     watch.policy = AlertPolicy(flap_limit=1)
     watch.incidents = Incidents(watch.policy)
     for at in (NOON, NOON + 3 * TICK):
@@ -570,7 +567,7 @@ def test_a_silenced_one_is_said_to_flap_when_the_silence_ends(watch: Watch) -> N
 
 
 def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
-    """The receiver flaps, and that is said; then it holds nothing back any more, for nobody would be notified of it."""
+    """A flapping receiver is reported, and then inhibits nothing, because it is not notified any more."""
     alerts = []
     for number in range(6):
         at = NOON + number * HOUR_US
@@ -587,7 +584,7 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
 
 
 def test_a_cause_that_comes_again_within_its_hour_is_told_again_and_holds_back(watch: Watch) -> None:
-    """Its resolution was notified, so this is a new incident: it is notified at once, and names its hosts."""
+    """A cause that returns after its resolution is alerted at once, with the hosts that it inhibits."""
     watch.tick(NOON, DOWN, inhibits=[SILENT])
     watch.tick(NOON + TICK, over=[DOWN])
     watch.tick(NOON + 2 * TICK, over=[DOWN])
@@ -604,15 +601,15 @@ def test_a_cause_that_comes_again_within_its_hour_is_told_again_and_holds_back(w
 
 
 def test_a_cause_that_somebody_else_told_of_in_this_hour_holds_back() -> None:
-    """Such as a `check` before this one: that alert stands, and the hosts are not notified of beside it."""
+    """A cause that a `check` alerted in this hour inhibits its effects."""
     watch = Watch()
-    watch.incidents.remember(dedup_key(*DOWN, NOON), NOON)
+    watch.incidents.note_sent(dedup_key(*DOWN, NOON), NOON)
 
     assert told(watch.tick(NOON + TICK, DOWN, SILENT, inhibits=[SILENT])) == []
 
 
 def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(watch: Watch) -> None:
-    """Once in each hour, until it is over or its hosts are well."""
+    """An unfound cause is repeated each hour until it or its effects are over."""
     watch.tick(NOON + 50 * MINUTE, DOWN, SILENT, inhibits=[SILENT])
     ticks = [watch.tick(NOON + HOUR_US + number * TICK, SILENT, evaluated=()) for number in range(12)]
     muted = watch.tick(NOON + 2 * HOUR_US, SILENT, evaluated=(), muted=[DOWN])
@@ -639,7 +636,7 @@ def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(w
 def test_when_it_is_told_of_next_is_foreseen(
     repeat: tuple[int, ...] | None, told_minutes: int, now_minutes: int, expected_minutes: int, watch: Watch
 ) -> None:
-    """At the instant at which it then is."""
+    """`next_alert_at` returns the instant of the next alert."""
     watch.policy = AlertPolicy(repeat=None if repeat is None else tuple(one * MINUTE for one in repeat))
     watch.incidents = Incidents(watch.policy)
     last_notified_at = [at for at in range(0, told_minutes + 1, 5) if told(watch.tick(NOON + at * MINUTE, SILENT))]
@@ -653,7 +650,7 @@ def test_when_it_is_told_of_next_is_foreseen(
 
 
 def test_a_silence_puts_the_next_alert_off(watch: Watch) -> None:
-    """To the tick after its end; beyond a month nobody looks."""
+    """The next alert is at the tick after the silence, if that is within a month."""
     watch.tick(NOON, SILENT)
     (incident,) = watch.incidents.open.values()
     ends_at = NOON + 3 * HOUR_US + 7 * MINUTE
@@ -664,7 +661,7 @@ def test_a_silence_puts_the_next_alert_off(watch: Watch) -> None:
 
 @pytest.mark.parametrize(("days", "is_foreseen"), [(32, True), (33, False)])
 def test_an_alert_is_foreseen_for_a_month(days: int, *, is_foreseen: bool) -> None:
-    """What is further ahead is too far away to tell."""
+    """An alert that is further ahead is not computed."""
     watch = Watch(AlertPolicy(repeat=(days * 24 * HOUR_US,)))
     watch.tick(NOON, SILENT)
     (incident,) = watch.incidents.open.values()
@@ -673,7 +670,7 @@ def test_an_alert_is_foreseen_for_a_month(days: int, *, is_foreseen: bool) -> No
 
 
 def test_a_grace_that_becomes_longer_makes_nothing_pending_again() -> None:
-    """Whoever was notified is shown that it fires; it is not repeated within the new grace."""
+    """A notified incident stays firing, and is not repeated within the new grace."""
     watch = Watch(AlertPolicy(tick_us=TICK))
     first = watch.tick(NOON, SILENT)
     watch.incidents.tune(AlertPolicy(tick_us=TICK, grace_us=lambda *_: 3 * HOUR_US), Scope())

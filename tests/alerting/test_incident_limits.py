@@ -1,4 +1,4 @@
-"""What happens to an incident exactly at a limit, and a microsecond beside it."""
+"""Incidents exactly at a limit, and a microsecond before or after it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ BOTH = ("silent", "fatal-only")
 
 @pytest.mark.parametrize(("later_us", "is_told"), [(0, True), (1, False)])
 def test_an_alert_up_to_the_resolution_belongs_to_what_was_resolved(later_us: int, *, is_told: bool) -> None:
-    """Only one that is later in the alert log is that of the fault that returned."""
+    """Only a later row of the alert log belongs to the fault that returned."""
     watch = Watch()
     watch.tick(NOON, SILENT)
     watch.tick(NOON + TICK, over=[SILENT])
     resolved_at = NOON + 2 * TICK
     assert said(watch.tick(resolved_at, over=[SILENT])) == [(RESOLVED, *SILENT)]
 
-    watch.incidents.remember(dedup_key(*SILENT, resolved_at), resolved_at + later_us)
+    watch.incidents.note_sent(dedup_key(*SILENT, resolved_at), resolved_at + later_us)
 
     assert told(watch.tick(NOON + 3 * TICK, SILENT)) == [SILENT] * is_told
 
 
 @pytest.mark.parametrize(("later_us", "is_open"), [(0, True), (1, False)])
 def test_only_rows_that_are_later_than_the_state_are_recalled(later_us: int, *, is_open: bool) -> None:
-    """The state knows of those up to its own evaluation."""
+    """Rows up to the evaluation of the state are already in it."""
     watch = Watch()
     watch.tick(NOON, SILENT)
 
-    watch.incidents.recall(*SILENT, RESOLVED, NOON + later_us)
+    watch.incidents.note_row(*SILENT, RESOLVED, NOON + later_us)
 
     assert (SILENT in watch.incidents.open) == is_open
 
 
 def test_a_second_evaluation_at_one_instant_is_not_back_in_time() -> None:
-    """What is seen to be over at it ends."""
+    """A second evaluation at the same instant can end incidents."""
     watch = Watch(AlertPolicy(resolve_after_us=0))
     watch.tick(NOON, SILENT)
 
@@ -50,7 +50,7 @@ def test_a_second_evaluation_at_one_instant_is_not_back_in_time() -> None:
 
 @pytest.mark.parametrize(("late_us", "ends"), [(0, True), (1, False)])
 def test_time_that_nobody_watched_proves_nothing(late_us: int, *, ends: bool) -> None:
-    """Two ticks and five minutes are not too long for an evaluation to have been late."""
+    """A gap begins after two ticks and five minutes without an evaluation."""
     watch = Watch()
     watch.tick(NOON, SILENT)
     watch.tick(NOON + TICK, over=[SILENT])
@@ -62,7 +62,7 @@ def test_time_that_nobody_watched_proves_nothing(late_us: int, *, ends: bool) ->
 
 @pytest.mark.parametrize(("early_us", "ends"), [(0, True), (1, False)])
 def test_an_end_is_proved_to_the_nearest_tick(early_us: int, *, ends: bool) -> None:
-    """Half a tick less is enough, for no two ticks are exactly one apart."""
+    """A recovery may be half a tick short, because ticks are not exactly one interval apart."""
     watch = Watch(AlertPolicy(resolve_after_us=2 * TICK))
     watch.tick(NOON, SILENT)
     watch.tick(NOON + TICK, over=[SILENT])
@@ -74,7 +74,7 @@ def test_an_end_is_proved_to_the_nearest_tick(early_us: int, *, ends: bool) -> N
 
 @pytest.mark.parametrize(("age_us", "is_open"), [(30 * DAY_US, True), (30 * DAY_US + 1, False)])
 def test_a_host_that_went_while_nobody_watched_is_silent_unless_it_is_forgotten(age_us: int, *, is_open: bool) -> None:
-    """It may be as long ago as a host is remembered."""
+    """An incident opens if the host went missing no longer ago than lost hosts are kept."""
     watch = Watch()
 
     watch.tick(NOON, gone={"a": NOON - age_us})
@@ -84,7 +84,7 @@ def test_a_host_that_went_while_nobody_watched_is_silent_unless_it_is_forgotten(
 
 @pytest.mark.parametrize(("age_us", "is_open"), [(30 * DAY_US, True), (30 * DAY_US + 1, False)])
 def test_a_lost_host_is_forgotten_in_the_end(age_us: int, *, is_open: bool) -> None:
-    """When its loss has been notified, and it has been lost for longer than a host is remembered."""
+    """A host is forgotten once its loss was notified and it has been lost for too long."""
     watch = Watch()
     watch.tick(NOON, REFUSED, evaluated=BOTH, heard={"a": NOON})
     lost_at = NOON + DAY_US + 1
@@ -100,7 +100,7 @@ def test_a_lost_host_is_forgotten_in_the_end(age_us: int, *, is_open: bool) -> N
     ("age_us", "reason"), [(2 * TICK - 1, Reason.RECOVERING), (2 * TICK, Reason.NOTIFIED_THIS_HOUR)]
 )
 def test_a_cause_that_is_long_in_ending_stands_for_what_it_inhibits(age_us: int, reason: Reason) -> None:
-    """For two ticks it is merely ending; from then on it is notified again when that is due."""
+    """A cause that takes more than two ticks to recover is notified again when due."""
     watch, evaluated = Watch(AlertPolicy(resolve_after_us=10 * TICK)), ("silent", "receiver-down")
     watch.tick(NOON, DOWN, SILENT, inhibits=[SILENT], evaluated=evaluated)
     watch.tick(NOON + TICK, SILENT, over=[DOWN], evaluated=evaluated)
@@ -114,7 +114,7 @@ def test_a_cause_that_is_long_in_ending_stands_for_what_it_inhibits(age_us: int,
 def test_under_a_clock_that_is_behind_only_a_later_notification_is_from_the_future(
     back_us: int, reason: Reason
 ) -> None:
-    """One at this very instant is of this hour, as ever."""
+    """A notification at the very instant counts for this hour."""
     watch = Watch()
     watch.tick(NOON, SILENT)
 

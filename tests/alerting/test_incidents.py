@@ -1,4 +1,4 @@
-"""Each (host, symptom) is alerted once in each UTC hour."""
+"""Each host and symptom is alerted once in each UTC hour."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ HOUR_BEGINS = 1_795_456_800_000_000
 
 
 def named(alerts: list[Alert]) -> list[tuple[str, str]]:
-    """Return the host and symptom of each alert."""
+    """Return host and symptom of each alert."""
     return [(alert.finding.host, alert.finding.symptom) for alert in alerts]
 
 
 def test_a_finding_is_alerted_once(evaluation_of: Callable[..., Evaluation], now: Instant) -> None:
-    """The first evaluation alerts, the later ones of the same hour do not."""
+    """The first evaluation alerts, and later ones in the same hour do not."""
     incidents = Incidents()
 
     instants = (now, now, now + 1, now + SECOND_US)
@@ -42,7 +42,7 @@ def test_a_finding_is_alerted_once(evaluation_of: Callable[..., Evaluation], now
 
 
 def test_another_host_or_symptom_is_another_alert(evaluation_of: Callable[..., Evaluation]) -> None:
-    """What is new among the findings is alerted, and nothing else."""
+    """Only new findings are alerted."""
     incidents = Incidents()
 
     incidents.update(evaluation_of(("a", "silent")))
@@ -52,7 +52,7 @@ def test_another_host_or_symptom_is_another_alert(evaluation_of: Callable[..., E
 
 
 def test_a_finding_named_twice_is_alerted_once(evaluation_of: Callable[..., Evaluation]) -> None:
-    """Two detectors of one symptom do not make two alerts."""
+    """Two detectors of one symptom cause one alert."""
     assert named(Incidents().update(evaluation_of(("a", "silent"), ("a", "silent"))).alerts) == [("a", "silent")]
 
 
@@ -69,7 +69,7 @@ def test_a_finding_named_twice_is_alerted_once(evaluation_of: Callable[..., Eval
 def test_every_utc_hour_alerts_anew(
     first: Instant, second: Instant, *, is_alerted: bool, evaluation_of: Callable[..., Evaluation]
 ) -> None:
-    """A symptom that lasts is alerted again in the next hour, not within the hour."""
+    """A lasting symptom is alerted again in the next hour, and not within the hour."""
     incidents = Incidents()
 
     incidents.update(evaluation_of(("a", "silent"), at=first))
@@ -81,7 +81,7 @@ def test_every_utc_hour_alerts_anew(
 def test_a_clock_set_back_finds_its_alerts_again(
     step: int, evaluation_of: Callable[..., Evaluation], now: Instant
 ) -> None:
-    """Hours that the clock goes through a second time are not alerted a second time, nor the hour left meanwhile."""
+    """Hours that a clock passes a second time are not alerted again."""
     incidents = Incidents()
 
     ticks = [
@@ -92,10 +92,10 @@ def test_a_clock_set_back_finds_its_alerts_again(
 
 
 def test_a_remembered_key_suppresses_within_its_hour(evaluation_of: Callable[..., Evaluation], now: Instant) -> None:
-    """What `alerts.jsonl` says was given is not given again, whenever in the hour it was."""
+    """A key from the alert log suppresses alerts in its whole hour."""
     incidents = Incidents()
-    incidents.remember(dedup_key("a", "silent", now), HOUR_BEGINS)
-    incidents.remember(dedup_key("b", "silent", now), HOUR_BEGINS + HOUR_US - 1)
+    incidents.note_sent(dedup_key("a", "silent", now), HOUR_BEGINS)
+    incidents.note_sent(dedup_key("b", "silent", now), HOUR_BEGINS + HOUR_US - 1)
 
     alerts = incidents.update(evaluation_of(("a", "silent"), ("b", "silent"), ("c", "silent"), at=now)).alerts
 
@@ -106,10 +106,10 @@ def test_a_remembered_key_suppresses_within_its_hour(evaluation_of: Callable[...
 def test_a_key_found_under_another_hour_suppresses_nothing(
     other: int, evaluation_of: Callable[..., Evaluation], now: Instant
 ) -> None:
-    """A row that carries this hour's key but was detected in another hour does not count, nor the reverse."""
+    """A row with the key of another hour does not count."""
     incidents = Incidents()
-    incidents.remember(dedup_key("a", "silent", now), now + other)
-    incidents.remember(dedup_key("b", "silent", now + other), now)
+    incidents.note_sent(dedup_key("a", "silent", now), now + other)
+    incidents.note_sent(dedup_key("b", "silent", now + other), now)
 
     alerts = incidents.update(evaluation_of(("a", "silent"), ("b", "silent"), at=now)).alerts
 
@@ -117,7 +117,7 @@ def test_a_key_found_under_another_hour_suppresses_nothing(
 
 
 def test_memory_is_pruned_with_the_hours(evaluation_of: Callable[..., Evaluation], now: Instant) -> None:
-    """However long it runs, it remembers the keys of about a day."""
+    """The keys of about a day are kept, however long the service runs."""
     incidents = Incidents()
 
     for hour in range(24 * 30):
@@ -127,9 +127,9 @@ def test_memory_is_pruned_with_the_hours(evaluation_of: Callable[..., Evaluation
 
 
 def test_a_key_from_the_far_future_does_not_stay(evaluation_of: Callable[..., Evaluation], now: Instant) -> None:
-    """A row dated by a clock that was wrong is pruned like an old one."""
+    """Keys dated by a wrong clock are pruned like old ones."""
     incidents = Incidents()
-    incidents.remember("0123456789abcdef", now + 24 * 3650 * HOUR_US)
+    incidents.note_sent("0123456789abcdef", now + 24 * 3650 * HOUR_US)
 
     incidents.update(evaluation_of(at=now))
 
@@ -146,7 +146,7 @@ TICKS = st.lists(
 def test_each_host_and_hour_has_one_alert_across_restarts(
     ticks: list[tuple[int, list[str]]], restarts: set[int]
 ) -> None:
-    """However the ticks follow on each other, with restarts in between, each host found in an hour is alerted once."""
+    """Each host found in an hour is alerted once, for random ticks and restarts."""
     incidents = Incidents()
     given_alerts: list[Alert] = []
     for number, (age, hosts) in enumerate(ticks):
@@ -154,7 +154,7 @@ def test_each_host_and_hour_has_one_alert_across_restarts(
         if number in restarts:
             incidents = Incidents()
             for alert in given_alerts:
-                incidents.remember(alert.dedup_key, alert.detected_at)
+                incidents.note_sent(alert.dedup_key, alert.detected_at)
         given_alerts += incidents.update(
             Evaluation(at, tuple(Finding(host, "silent", "", "") for host in hosts))
         ).alerts

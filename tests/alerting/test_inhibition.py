@@ -1,4 +1,4 @@
-"""What stays inhibited after its cause, and how it is named."""
+"""Inhibition after the end of a cause, and how causes name their effects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SILENT = ("a", "silent")
     ],
 )
 def test_what_outlives_its_cause_is_inhibited_for_a_while(until: int, *, is_inhibited: bool) -> None:
-    """Until an instant that is at most a tick ahead."""
+    """Effects stay inhibited until an instant at most a tick ahead."""
     inhibition = Inhibition({SILENT: until})
 
     inhibition.prune(NOW, TICK)
@@ -29,7 +29,7 @@ def test_what_outlives_its_cause_is_inhibited_for_a_while(until: int, *, is_inhi
 
 
 def test_a_cause_that_has_ended_inhibits_for_half_a_tick() -> None:
-    """So at the next evaluation what still stands has another cause."""
+    """At the next evaluation, effects that are still open have another cause."""
     inhibition = Inhibition()
 
     inhibition.release([SILENT], NOW, TICK)
@@ -47,7 +47,7 @@ def test_a_cause_that_has_ended_inhibits_for_half_a_tick() -> None:
     ],
 )
 def test_ten_of_what_is_inhibited_are_named(count: int, words: str) -> None:
-    """Of more it is said how many."""
+    """At most ten effects are named, and the others are counted."""
     pairs = [(f"h{number:02}", "silent") for number in range(count)]
     inhibition = Inhibition()
     inhibition.update([pairs], [pairs])

@@ -1,4 +1,4 @@
-"""The table of an incident's life: every row is taken, exactly one by each set of facts, and no other step is made."""
+"""The table of an incident's life: each row is reached, and only the listed transitions occur."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAIRS = [("a", "silent"), ("b", "never-seen"), (EVERY_HOST, "receiver-down"), ("
 
 
 def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], set[tuple[State, Action]]]:
-    """Evaluate whatever comes at random; return each step from one state to the next, and what was done in which."""
+    """Evaluate random findings, and return each transition and the actions in each state."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     grace_us = chance.choice([3, 30]) * TICK_US
     policy = AlertPolicy(
@@ -58,7 +58,7 @@ def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], 
         scope = Scope(ignored=HostGlobs(("a",) if chance.random() < 0.05 else ()))
         incidents.tune(policy, scope)
         if chance.random() < 0.05:  # a `check` has sent this hour's alert of what has not opened here yet
-            incidents.remember(dedup_key(*PAIRS[1], now), now)
+            incidents.note_sent(dedup_key(*PAIRS[1], now), now)
         inhibits = frozenset(PAIRS[:2]) if chance.random() < 0.5 else frozenset()
         findings = tuple(Finding(*pair, "", "", inhibits if pair[0] == EVERY_HOST else frozenset()) for pair in ill)
         is_gone = PAIRS[0] not in ill | over and chance.random() < 0.05  # nobody sees a host that is gone
@@ -89,7 +89,7 @@ def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], 
 
 
 def test_each_set_of_facts_has_one_row_and_each_row_is_taken() -> None:
-    """The table leaves nothing open, and holds nothing that an earlier row makes unreachable."""
+    """Each set of facts has a row, and no row is unreachable."""
     facts = list(Fact)
     taken = {
         row_of(sum(fact for fact, is_true in zip(facts, bits, strict=True) if is_true))
@@ -101,7 +101,7 @@ def test_each_set_of_facts_has_one_row_and_each_row_is_taken() -> None:
 
 
 def test_every_step_is_one_that_the_table_of_transitions_has() -> None:
-    """Over random lives; and each step that the table has is made in one of them."""
+    """Random lives take only listed transitions, and together take all of them."""
     steps, done = set[tuple[State | None, State]](), set[tuple[State, Action]]()
     allowed = {(before, after) for before, states in TRANSITIONS.items() for after in states}
     for number, seed in enumerate((*WITH_RARE_STEPS, *range(400))):
@@ -123,7 +123,7 @@ def test_nothing_that_has_ended_begins_again(state: State) -> None:
 
 
 def test_a_decision_is_shown_to_programs() -> None:
-    """By the words of the table."""
+    """The JSON object of a decision has the words of the table."""
     decision = Decision(Incident("a", "silent", 0), State.SILENCED, Action.NONE, Reason.SILENCED, "a silence")
 
     assert decision.row() == {

@@ -9,7 +9,7 @@ from fleet_health.alerting.misfits import ENOUGH, misfits
 
 
 def ended(host: str, symptom: str = "silent", state: str = "resolved", *, at: int = 1, detail: str = "") -> Ended:
-    """Make an incident that has ended, an instant after it opened."""
+    """Return an incident that ended just after it opened."""
     return Ended("0123456789abcdef", host, symptom, state, at, at, at, at + 1, at + 1, detail)
 
 
@@ -38,5 +38,5 @@ def ended(host: str, symptom: str = "silent", state: str = "resolved", *, at: in
     ],
 )
 def test_who_comes_back_again_and_again_has_the_wrong_limit(found: list[Ended], expected: dict[str, int]) -> None:
-    """As long as that is one that somebody has configured."""
+    """A host is a misfit only if its limit is configured."""
     assert misfits(found, lambda host: host != "learned") == expected

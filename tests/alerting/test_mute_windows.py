@@ -1,4 +1,4 @@
-"""Mute windows, by the wall clock."""
+"""Mute windows by local time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAYS = frozenset(range(7))
     ],
 )
 def test_a_window_within_a_day(at: str, *, is_active: bool) -> None:
-    """From its beginning on, until its end exclusively, on its days only."""
+    """A window lasts from its begin until its end, exclusively, on its days."""
     window = MuteWindow(frozenset({0}), time(9), time(17), ZoneInfo("UTC"))
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at).replace(tzinfo=UTC))) == is_active
@@ -47,7 +47,7 @@ def test_a_window_within_a_day(at: str, *, is_active: bool) -> None:
     ],
 )
 def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(at: str, *, is_active: bool) -> None:
-    """Friday's goes on on Saturday morning, and there is no Thursday's."""
+    """A window of Friday continues on Saturday morning, and Thursday has none."""
     window = MuteWindow(frozenset({4}), time(22), time(6), BERLIN)
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at).replace(tzinfo=BERLIN))) == is_active
@@ -71,7 +71,7 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(at: str, *
     ],
 )
 def test_it_moves_with_summer_time(at_utc: str, *, is_active: bool) -> None:
-    """22:00 on the wall is another hour of UTC on either side of the change."""
+    """22:00 in local time is another UTC hour before and after the change."""
     window = MuteWindow(DAYS, time(22), time(23), BERLIN)
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at_utc).replace(tzinfo=UTC))) == is_active
@@ -89,14 +89,14 @@ def test_it_moves_with_summer_time(at_utc: str, *, is_active: bool) -> None:
     ],
 )
 def test_an_hour_that_is_skipped_or_repeated(at_utc: str, *, is_active: bool) -> None:
-    """The wall clock decides."""
+    """Local time decides in skipped and repeated hours."""
     window = MuteWindow(DAYS, time(2), time(3), BERLIN)
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at_utc).replace(tzinfo=UTC))) == is_active
 
 
 def test_from_a_time_to_the_same_is_a_whole_day() -> None:
-    """From midnight to midnight, for example."""
+    """A window from midnight to midnight lasts for the whole day."""
     window = MuteWindow(frozenset({5}), time(0), time(0), ZoneInfo("UTC"))
     hours = [
         window.is_active(from_datetime(datetime(2026, 11, day, hour, tzinfo=UTC)))
@@ -112,7 +112,7 @@ def test_from_a_time_to_the_same_is_a_whole_day() -> None:
     [(None, "a", True), (None, "*", True), (("pi-*",), "pi-1", True), (("pi-*",), "a", False), (("*",), "*", False)],
 )
 def test_whom_it_is_about(globs: tuple[str, ...] | None, host: str, *, is_about: bool) -> None:
-    """Everything, unless hosts are named."""
+    """A window without hosts mutes everything."""
     window = MuteWindow(DAYS, time(0), time(0), BERLIN, None if globs is None else HostGlobs(globs))
 
     assert window.is_about(host) == is_about
@@ -128,7 +128,7 @@ HOUR_US = 3_600_000_000
     st.sampled_from(["2026-11-20", "2026-03-27", "2026-10-23"]),
 )
 def test_its_pauses_are_when_it_is_active(days: frozenset[int], begins: time, ends: time, since: str) -> None:
-    """Instant by instant; but for the night in which the clock is set, which is one pause whatever the clock shows."""
+    """The pauses are the instants at which it is active, except when the clock changes at night."""
     window = MuteWindow(days, begins, ends, BERLIN)
     begin = from_datetime(datetime.fromisoformat(since).replace(tzinfo=UTC))
     pauses = list(window.pauses(begin, begin + 96 * HOUR_US))

@@ -1,4 +1,4 @@
-"""Where a host that is refused falls silent: one incident, with its cause."""
+"""A host that is refused and then silent has one incident, with its cause."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ TICK = 5 * MINUTE
     ],
 )
 def test_the_first_one_stands_for_the_others(opened: dict[tuple[str, str], int], expected: object) -> None:
-    """Of those found at once it is the cause; what is no part of such a fault has nothing to do with it."""
+    """Of incidents found together, the cause inhibits the others of the same fault."""
     assert consequences(opened) == expected
 
 
 def notified(incidents: Incidents, now: int, *symptoms: str) -> list[str]:
-    """Evaluate; return the symptoms that are alerted."""
+    """Evaluate, and return the symptoms that are alerted."""
     findings = tuple(Finding("pi-1", symptom, "", "") for symptom in symptoms)
     evaluated = frozenset({"silent", "fatal-only"})
     return [one.finding.symptom for one in incidents.update(Evaluation(now, findings, evaluated=evaluated)).alerts]
@@ -44,7 +44,7 @@ def notified(incidents: Incidents, now: int, *symptoms: str) -> list[str]:
 
 @pytest.mark.parametrize(("is_one", "expected"), [(True, [["silent"], []]), (False, [["silent"], ["fatal-only"]])])
 def test_a_host_that_is_refused_and_silent_is_one_incident(*, is_one: bool, expected: list[list[str]]) -> None:
-    """Where limits are learned; where they are fixed, each symptom is alerted, as ever."""
+    """With learned limits there is one incident; with fixed limits each symptom is alerted."""
     incidents = Incidents(AlertPolicy(tick_us=TICK, is_one_fault=lambda _: is_one))
 
     assert [
@@ -55,7 +55,7 @@ def test_a_host_that_is_refused_and_silent_is_one_incident(*, is_one: bool, expe
 
 @pytest.mark.parametrize("was_silenced", [True, False])
 def test_a_new_fault_of_a_host_that_recovers_is_notified_unless_the_old_one_was(*, was_silenced: bool) -> None:
-    """Who was notified of its silence knows of the host; else the new fault would be hidden by one that is ending."""
+    """An ending incident that was not notified hides no new fault of its host."""
     watch = Watch(AlertPolicy(resolve_after_us=10 * TICK, is_one_fault=lambda _: True))
     silent, refused = ("a", "silent"), ("a", "fatal-only")
     both = ("silent", "fatal-only")
@@ -73,7 +73,7 @@ def test_a_new_fault_of_a_host_that_recovers_is_notified_unless_the_old_one_was(
 
 
 def receiver(symptom: str, *, is_of_journal: bool = True) -> Finding:
-    """Find something of the receiver."""
+    """Return a finding about the receiver."""
     return Finding("*", symptom, "", "", is_of_journal=is_of_journal)
 
 
@@ -109,7 +109,7 @@ def receiver(symptom: str, *, is_of_journal: bool = True) -> Finding:
     ],
 )
 def test_a_journal_that_lacks_uploads_is_one_incident(rounds: list[list[Finding]], expected: list[list[str]]) -> None:
-    """Whichever detector finds it first; what is wrong beside the journal is notified."""
+    """Two detectors of a journal without uploads cause one alert; other problems are alerted."""
     incidents = Incidents(AlertPolicy(tick_us=TICK))
     outcomes = [
         incidents.update(Evaluation((100 + number) * TICK, tuple(findings))) for number, findings in enumerate(rounds)

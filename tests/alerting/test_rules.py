@@ -1,4 +1,4 @@
-"""From when on rows must be known: pauses lead further back than the lookback."""
+"""The instant from which rows are needed, which pauses move further back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RULES = load(None).rules()
 
 
 def test_without_a_pause_it_is_the_lookback() -> None:
-    """A start of which no stop is known leads no further back."""
+    """A start without a known stop does not extend the lookback."""
     at = NOON - 24 * HOUR_US
 
     assert RULES.reading_begins_at([], NOON) == at
@@ -26,7 +26,7 @@ def test_without_a_pause_it_is_the_lookback() -> None:
 
 
 def test_a_stop_that_is_over_leads_as_much_further_back() -> None:
-    """So does one that lasts."""
+    """A stop, over or not, extends the lookback by its length."""
     stop, start = (UnitState(NOON - hours * HOUR_US, is_running=hours == 2) for hours in (5, 2))
 
     assert RULES.reading_begins_at([stop, start], NOON) == NOON - 27 * HOUR_US
@@ -34,7 +34,7 @@ def test_a_stop_that_is_over_leads_as_much_further_back() -> None:
 
 
 def test_a_mute_window_leads_further_back_and_one_that_never_ends_does_not() -> None:
-    """An hour of each day; then all of every day."""
+    """A daily hour extends the lookback; a window without an end does not."""
     every_day, utc = frozenset(range(7)), ZoneInfo("UTC")
     an_hour = MuteWindow(every_day, time(3), time(4), utc, None)
     always = MuteWindow(every_day, time(0), time(0), utc, None)
@@ -44,14 +44,14 @@ def test_a_mute_window_leads_further_back_and_one_that_never_ends_does_not() -> 
 
 
 def test_a_row_is_late_from_the_limit_on() -> None:
-    """Of what is not known nothing is said."""
+    """A row is late exactly from the limit on, if its write is known."""
     assert late_us(NOON - LATE_LIMIT_US, NOON) == 0
     assert late_us(NOON - LATE_LIMIT_US - 1, NOON) == LATE_LIMIT_US + 1
     assert late_us(None, NOON) == late_us(NOON, None) == 0
 
 
 def test_a_fleet_knows_when_its_hosts_are_not_missed() -> None:
-    """By the mute windows, and for how long a host is missed, by the detector that watches for that."""
+    """The fleet gets the mute windows, and how long hosts are watched."""
     window = MuteWindow(frozenset(range(7)), time(3), time(4), ZoneInfo("UTC"), None)
     fleet = Fleet()
     fleet.watched_us = None

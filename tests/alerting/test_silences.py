@@ -1,4 +1,4 @@
-"""Silences: whom they are about, when they hold, and what is said when they end."""
+"""Silences: which incidents they cover, when they are active, and the changes that are reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fleet_health.alerting.silences import (
 def silence(
     hosts: str = "pi-*", symptom: str | None = None, *, since: int = 100, until: int = 200, name: str = "s"
 ) -> Silence:
-    """Make a silence."""
+    """Return a silence."""
     return Silence(name, hosts, symptom, since, until, "because", "me")
 
 
@@ -48,18 +48,18 @@ def silence(
     ],
 )
 def test_whom_it_is_about(hosts: str, symptom: str | None, pair: tuple[str, str], *, is_matched: bool) -> None:
-    """A whole name by its glob; what concerns no host only by its symptom."""
+    """A glob matches whole names; incidents about no single host need a symptom."""
     assert (Silences([silence(hosts, symptom)]).of(*pair, 150) is not None) == is_matched
 
 
 @pytest.mark.parametrize(("now", "is_quiet"), [(99, False), (100, True), (199, True), (200, False)])
 def test_when_it_holds(*, now: int, is_quiet: bool) -> None:
-    """From its start on, until its end exclusively."""
+    """A silence is active from its begin until its end, exclusively."""
     assert (Silences([silence()]).of("pi-1", "silent", now) is not None) == is_quiet
 
 
 def test_of_several_the_longest_counts() -> None:
-    """That is the one that somebody who asks wants to know."""
+    """Of several silences, the one that ends last is returned."""
     longest = silence(until=300, name="b")
     silences = Silences([silence(name="a"), longest, silence("other", until=400, name="c")])
 
@@ -82,7 +82,7 @@ PAIR, OTHER = ("pi-1", "silent"), ("other", "silent")
 def test_an_end_is_noticed_once(
     during: list[tuple[str, str]], after: list[tuple[str, str]], said: tuple[tuple[str, str], ...] | None
 ) -> None:
-    """With what stands still, and whether it was in vain; over a restart too."""
+    """The end is reported once, even over a restart, with open incidents and whether it ever matched."""
     one = silence()
     silences, watch = Silences([one]), SilenceWatch()
     early = watch.look(silences, dict.fromkeys(during, 0), 199)
@@ -95,7 +95,7 @@ def test_an_end_is_noticed_once(
 
 
 def test_what_is_gone_from_the_file_is_forgotten() -> None:
-    """Nothing grows."""
+    """Records of removed silences are dropped."""
     watch = SilenceWatch()
     watch.look(Silences([silence()]), {}, 150)
     gone = watch.look(Silences(), {}, 160)
@@ -105,7 +105,7 @@ def test_what_is_gone_from_the_file_is_forgotten() -> None:
 
 
 def test_a_change_of_its_end_is_noticed() -> None:
-    """Later or earlier, as long as it still holds; an earlier release took down no end to compare with."""
+    """A later or earlier end is reported while the silence is active."""
     watch = SilenceWatch({"s": SilenceRecord()})
     looks = [watch.look(Silences([silence(until=until)]), {}, 150) for until in (200, 200, 300, 250)]
 
@@ -113,7 +113,7 @@ def test_a_change_of_its_end_is_noticed() -> None:
 
 
 def test_a_silence_that_is_ended_at_once_is_ended_and_not_moved() -> None:
-    """Its new end is this very instant, so it no longer holds."""
+    """A silence whose new end is now has ended, and was not moved."""
     watch = SilenceWatch()
     watch.look(Silences([silence(until=200)]), {}, 150)
 
@@ -146,12 +146,12 @@ DAY_US = 86_400_000_000
     ],
 )
 def test_what_a_silence_may_be(change: dict[str, Any], problem: str) -> None:
-    """Whoever wrote it, and by whatever way."""
+    """Limits apply however a silence was made."""
     assert problem_of(msgspec.structs.replace(silence(since=0, until=DAY_US), **change)) == problem
 
 
 def test_how_many_are_admitted() -> None:
-    """Of those that hold the first, of those that have ended the latest; what is left out is said."""
+    """The first active and the latest ended silences are kept, and the others are reported."""
     ended = [silence(until=number, since=0, name=f"e{number}") for number in range(1, ENDED_LIMIT + 11)]
     holding = [silence(until=10_000, name=f"h{number}") for number in range(ACTIVE_LIMIT + 5)]
     later = silence(since=20_000, until=30_000, name="later")
@@ -191,13 +191,13 @@ HOSTS = ["pi-1", "pi-2", "pi-3", "bench-1"]
     ],
 )
 def test_which_globs_are_most_of_the_fleet(glob: str, *, is_wide: bool) -> None:
-    """Those that spell nothing out, and those that match more than half of what is known; for more than a day only."""
+    """A glob without literals, or for more than half of the known hosts, needs `--all` beyond a day."""
     assert bool(breadth_problem(glob, DAY_US + 1, HOSTS)) == is_wide
     assert breadth_problem(glob, DAY_US, HOSTS) == ""
 
 
 def test_a_fleet_of_one_host_is_no_fleet() -> None:
-    """Two are one, and half of it is not most; nor does it take hosts to refuse what spells nothing out."""
+    """With fewer than two known hosts, only globs without literals are refused."""
     assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1", "pi-2", "bench-1"])
     assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1", "pi-2", "bench-1", "bench-2"]) == ""
     assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1"]) == ""
@@ -207,7 +207,7 @@ def test_a_fleet_of_one_host_is_no_fleet() -> None:
 
 @pytest.mark.parametrize("is_prepared", [True, False])
 def test_the_index_of_silences_finds_what_each_alone_would(*, is_prepared: bool) -> None:
-    """Plain names and globs, of one host and of none in particular."""
+    """The index returns the silences that match a host one by one."""
     globs = ("a", "b", "a*", "*", "?", "[ab]", "*")
     every = [silence(glob, symptom) for glob in globs for symptom in (None, "silent")]
     together = Silences(every)
@@ -236,7 +236,7 @@ def test_the_index_of_silences_finds_what_each_alone_would(*, is_prepared: bool)
     ],
 )
 def test_what_is_meant_by_an_id_or_by_hosts(what: str, meant: list[str]) -> None:
-    """Never one that has ended, nor one that also covers other hosts than the one that is named."""
+    """Ended silences, and silences of further hosts, are never selected."""
     silences = [
         silence("pi-1", name="i1"),
         silence("pi-*", name="i2"),
@@ -249,7 +249,7 @@ def test_what_is_meant_by_an_id_or_by_hosts(what: str, meant: list[str]) -> None
 
 
 def test_one_that_ends_early_says_who_ended_it() -> None:
-    """If it had not begun, it never does; nothing else of it changes."""
+    """A silence that is ended before it begins is never active; other attributes are kept."""
     running, planned = silence().ended(150, by="ann"), silence(since=180).ended(150, by="ann")
 
     assert (running.starts_at, running.ends_at, running.ended_by) == (100, 150, "ann")
@@ -258,7 +258,7 @@ def test_one_that_ends_early_says_who_ended_it() -> None:
 
 
 def test_a_planned_silence_is_noticed_when_it_is_made_and_when_it_begins() -> None:
-    """Each once, over a restart too; one that holds at once has not begun later."""
+    """Both are reported once, even over a restart."""
     planned, watch = silence(since=160), SilenceWatch()
     looks = []
     for now in (150, 159, 160, 170):
@@ -271,7 +271,7 @@ def test_a_planned_silence_is_noticed_when_it_is_made_and_when_it_begins() -> No
 
 @pytest.mark.parametrize(("opened_at", "is_covered"), [(99, True), (100, True), (101, False), (None, False)])
 def test_what_an_acknowledgement_covers(*, opened_at: int | None, is_covered: bool) -> None:
-    """What had opened when it was made; and it keeps nothing else quiet."""
+    """It covers only incidents that had opened when it was made."""
     one = msgspec.structs.replace(silence(), is_until_resolved=True)
     silences = Silences([one])
 
@@ -283,7 +283,7 @@ def test_what_an_acknowledgement_covers(*, opened_at: int | None, is_covered: bo
 
 @pytest.mark.parametrize(("ended_by", "shown"), [("", None), ("ann", "ann")])
 def test_a_silence_is_shown_to_programs(ended_by: str, shown: str | None) -> None:
-    """Times are in UTC, and what nobody did is null."""
+    """Times are in UTC, and an absent user is null."""
     one = msgspec.structs.replace(silence(symptom="silent"), starts_at=0, ends_at=3_600_000_000, ended_by=ended_by)
 
     assert one.row() == {
@@ -301,7 +301,7 @@ def test_a_silence_is_shown_to_programs(ended_by: str, shown: str | None) -> Non
 
 
 def test_whoever_cannot_make_another_silence_learns_what_to_do() -> None:
-    """The limit, and the commands that make room."""
+    """The error has the limit, and the commands that make room."""
     text = str(TooManySilences())
 
     assert text.startswith(f"{ACTIVE_LIMIT} silences are active already, which is the limit")

@@ -1,4 +1,4 @@
-"""Suppression always ends in a notification: of each mechanism, whatever becomes of the fault and of us meanwhile."""
+"""Each kind of suppression ends in a notification, whatever happens to the fault and the service meanwhile."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FIX = SuggestedFix("fix")
 
 
 def rules() -> Rules:
-    """Return rules under which a host is soon silent, and soon lost."""
+    """Return rules with short limits of silence and loss."""
     silent = HostLimits(SilentLimits(AFTER * TICK, LOOKBACK * TICK, FIX))
     refused = HostLimits(FatalOnlyLimits(4 * TICK, 2, 0.95, FIX, FIX, FIX))
     return Rules(
@@ -58,7 +58,7 @@ def rules() -> Rules:
 
 @dataclass
 class World:
-    """A host, the engine that evaluates it, and what somebody was notified of it.
+    """A host, the engine that evaluates it, and the notifications about it.
 
     Attributes:
         restarts: Whether the engine starts anew before each evaluation.
@@ -77,11 +77,11 @@ class World:
 
     @property
     def now(self) -> int:
-        """The present."""
+        """Return the present."""
         return NOON + self.number * TICK
 
     def act(self, *, uploads: bool = False, is_refused: bool = False) -> None:
-        """Let the host upload, or be refused."""
+        """Let the host upload or be refused."""
         if uploads:
             self.fleet.uploads.record([Upload("a", self.now)])
             self.fleet.traffic.record([Response("a", self.now, 201)])
@@ -90,7 +90,7 @@ class World:
             self.fleet.traffic.record([Response("a", self.now, 412)])
 
     def evaluate(self, suppression: Fact | None = None) -> Outcome:
-        """Evaluate, and check what is said against what was."""
+        """Evaluate, and check the notifications against the earlier ones."""
         if self.restarts:
             saved = msgspec.json.decode(msgspec.json.encode(self.engine.incidents.snapshot()), type=Snapshot)
             self.engine = Engine(rules(), Incidents())
@@ -132,7 +132,7 @@ RESTARTS = pytest.mark.parametrize("restarts", [False, True], ids=["one life", "
 def test_what_outlives_its_suppression_is_told_and_only_what_was_told_is_resolved(
     steps: list[tuple[str, Fact | None, bool, int]], *, restarts: bool
 ) -> None:
-    """Whatever overlaps: faults, silences, mute windows, restarts, and times in which nobody watched."""
+    """This holds for random faults, silences, mute windows, restarts and gaps."""
     world = World(restarts)
     world.act(uploads=True)
     world.evaluate()
@@ -161,7 +161,7 @@ def test_what_outlives_its_suppression_is_told_and_only_what_was_told_is_resolve
 @RESTARTS
 @pytest.mark.parametrize("ticks", [AFTER + 2, LOOKBACK + 5], ids=["found at the end", "beyond its lookback by then"])
 def test_who_dies_while_it_is_suppressed_is_told_of_at_the_end(kind: Fact, ticks: int, *, restarts: bool) -> None:
-    """Once, whether or not the detector can still find it."""
+    """The host is alerted once, whether or not the detector still finds it."""
     world = World(restarts)
     world.act(uploads=True)
     world.evaluate()
@@ -181,7 +181,7 @@ def test_who_dies_while_it_is_suppressed_is_told_of_at_the_end(kind: Fact, ticks
 
 @RESTARTS
 def test_what_is_no_longer_found_is_told_when_the_silence_ends(*, restarts: bool) -> None:
-    """Its refusals are too long ago to be counted by then, and it was not seen to be accepted."""
+    """Refusals that have become too old are alerted unless an upload was accepted."""
     world = World(restarts)
     for _ in range(2):
         world.number += 1
@@ -201,7 +201,7 @@ def test_what_is_no_longer_found_is_told_when_the_silence_ends(*, restarts: bool
 @KINDS
 @RESTARTS
 def test_a_resolution_waits_as_long_as_its_problem_would(kind: Fact, *, restarts: bool) -> None:
-    """It is sent once, at the end; of when it was over. Until then the host is well."""
+    """The resolution is sent once at the end, with the time of the recovery."""
     world = World(restarts)
     world.act(uploads=True)
     world.number += AFTER + 1
@@ -222,7 +222,7 @@ def test_a_resolution_waits_as_long_as_its_problem_would(kind: Fact, *, restarts
 
 @RESTARTS
 def test_what_returns_before_its_resolution_was_sent_was_never_away(*, restarts: bool) -> None:
-    """It is the same incident, and nothing is said of its end."""
+    """It is the same incident, and no end is notified."""
     watch = Watch(restarts=restarts)
     watch.tick(NOON, SILENT)
     for number in (1, 2):
@@ -238,7 +238,7 @@ def test_what_returns_before_its_resolution_was_sent_was_never_away(*, restarts:
 
 @RESTARTS
 def test_a_fault_that_returns_within_the_hour_is_another_incident(*, restarts: bool) -> None:
-    """It is notified at once, with the key of the hour; and each incident has one alert in it."""
+    """It is alerted at once, and each incident has one alert in the hour."""
     watch = Watch(restarts=restarts)
     first = watch.tick(NOON, SILENT)
     watch.tick(NOON + TICK, over=[SILENT])
@@ -254,7 +254,7 @@ def test_a_fault_that_returns_within_the_hour_is_another_incident(*, restarts: b
 
 @RESTARTS
 def test_what_the_configuration_left_out_for_a_while_is_notified_anew(*, restarts: bool) -> None:
-    """It was dropped without a resolution, so what is found afterwards is another incident, in the same hour too."""
+    """A dropped incident that is found again is another one, even in the same hour."""
     watch = Watch(restarts=restarts)
     first = watch.tick(NOON, SILENT)
     watch.incidents.tune(watch.policy, Scope(frozenset({"fatal-only"})))
@@ -270,21 +270,21 @@ def test_what_the_configuration_left_out_for_a_while_is_notified_anew(*, restart
 
 
 def test_the_keys_of_the_alert_log_do_not_hide_a_fault_that_returned() -> None:
-    """The log has the alert of the incident before; the state says that this one was resolved."""
+    """A row of the resolved incident does not suppress the alert of the next one."""
     first, second = Watch(), Watch()
     alert = first.tick(NOON, SILENT).alerts[0]
     first.tick(NOON + TICK, over=[SILENT])
     first.tick(NOON + 2 * TICK, over=[SILENT])
     second.incidents.restore(first.incidents.snapshot())
-    second.incidents.remember(alert.dedup_key, alert.detected_at)
-    second.incidents.recall(*SILENT, "", alert.detected_at)
+    second.incidents.note_sent(alert.dedup_key, alert.detected_at)
+    second.incidents.note_row(*SILENT, "", alert.detected_at)
 
     assert told(second.tick(NOON + 3 * TICK, SILENT)) == [SILENT]
 
 
 @RESTARTS
 def test_who_stays_away_when_the_receiver_is_back_is_told_of(*, restarts: bool) -> None:
-    """It was inhibited, and is beyond its lookback; but first it has as much time as any other to upload."""
+    """A lost host first gets as much time to upload as any other host."""
     watch = Watch(AlertPolicy(absence_us=lambda *_: 2 * TICK), restarts=restarts)
     hosts = [SILENT, ("b", "silent")]
     watch.tick(NOON, DOWN, *hosts, inhibits=hosts, signs=dict.fromkeys(hosts, NOON - HOUR_US))
@@ -302,7 +302,7 @@ def test_who_stays_away_when_the_receiver_is_back_is_told_of(*, restarts: bool) 
 
 @RESTARTS
 def test_flapping_that_ends_is_resolved(*, restarts: bool) -> None:
-    """Once it has held still for long enough; with how long it flapped; not while somebody silences that."""
+    """The end is notified with its duration once the host is stable, unless a silence suppresses it."""
     watch = Watch(AlertPolicy(flap_limit=1), restarts=restarts)
     for at in (NOON, NOON + 3 * TICK):
         watch.tick(at, SILENT)
@@ -324,7 +324,7 @@ def test_flapping_that_ends_is_resolved(*, restarts: bool) -> None:
 @RESTARTS
 @pytest.mark.parametrize("is_found", [True, False])
 def test_flapping_that_does_not_end_well_is_told_of(*, is_found: bool, restarts: bool) -> None:
-    """What stands when it has held still is notified, also if it is not found any more."""
+    """An incident that is open when the host is stable is alerted, even if unfound."""
     watch = Watch(AlertPolicy(flap_limit=1), restarts=restarts)
     watch.tick(NOON, REFUSED)
     watch.tick(NOON + TICK, over=[REFUSED])
@@ -345,7 +345,7 @@ def test_flapping_that_does_not_end_well_is_told_of(*, is_found: bool, restarts:
     ],
 )
 def test_under_an_uncertain_clock_nothing_unfound_is_told(prepare: Callable[[Watch], Outcome]) -> None:
-    """Nobody knows then what is missing; it waits for the next evaluation that does."""
+    """Unfound incidents wait for an evaluation with a certain clock."""
     watch = Watch()
     watch.tick(NOON, REFUSED, muted=[REFUSED])
     uncertain = prepare(watch)
@@ -355,7 +355,7 @@ def test_under_an_uncertain_clock_nothing_unfound_is_told(prepare: Callable[[Wat
 
 
 def test_a_notified_host_is_lost_without_another_alert() -> None:
-    """Whoever was notified before it was suppressed hears that it is lost, when that ends."""
+    """The loss of an already notified host is notified when the suppression ends."""
     watch = Watch()
     watch.tick(NOON, SILENT, signs={SILENT: NOON})
     lost_at = NOON + 25 * HOUR_US
@@ -370,7 +370,7 @@ FAILING = ("*", "receiver-failing")
 
 @RESTARTS
 def test_a_cause_goes_on_to_hold_back_who_gave_up(*, restarts: bool) -> None:
-    """The host tries no more, so the cause does not name it; it is notified when the cause is over, and it is not."""
+    """A host without further attempts stays inhibited, and is alerted after the end of the cause."""
     watch = Watch(restarts=restarts)
     evaluated = ("fatal-only", "receiver-failing")
     watch.tick(NOON, FAILING, REFUSED, inhibits=[REFUSED], evaluated=evaluated)
@@ -383,7 +383,7 @@ def test_a_cause_goes_on_to_hold_back_who_gave_up(*, restarts: bool) -> None:
 
 @RESTARTS
 def test_the_resolution_of_what_is_inhibited_waits_for_the_cause(*, restarts: bool) -> None:
-    """It was notified before there was a cause."""
+    """It waits if the incident was notified before the cause opened."""
     watch = Watch(restarts=restarts)
     evaluated = ("fatal-only", "receiver-failing")
     watch.tick(NOON, REFUSED, evaluated=evaluated)
@@ -400,7 +400,7 @@ def test_the_resolution_of_what_is_inhibited_waits_for_the_cause(*, restarts: bo
 
 @RESTARTS
 def test_who_is_gone_while_the_receiver_is_down_is_told_of_after_that(*, restarts: bool) -> None:
-    """We were away for longer than its lookback, and so is the receiver: that is the cause, as far as anybody knows."""
+    """A host that went missing during a gap is inhibited by `receiver-down` until that is over."""
     watch = Watch(restarts=restarts)
     evaluated = ("silent", "receiver-down")
     gone = watch.tick(NOON, DOWN, gone={"a": NOON - 62 * HOUR_US}, evaluated=evaluated)
@@ -412,7 +412,7 @@ def test_who_is_gone_while_the_receiver_is_down_is_told_of_after_that(*, restart
 
 
 def test_a_silenced_host_is_lost_as_long_as_the_silence_lasts() -> None:
-    """It is not forgotten before somebody was notified of it."""
+    """A silenced lost host is not forgotten before it was notified."""
     watch = Watch(AlertPolicy(forget_after_us=2 * TICK, lookback_us=lambda _: TICK))
     for number in range(6):
         watch.tick(NOON + number * TICK, *[SILENT] * (number == 0), muted=[SILENT])
@@ -426,7 +426,7 @@ def test_a_silenced_host_is_lost_as_long_as_the_silence_lasts() -> None:
 
 @RESTARTS
 def test_who_was_gone_when_the_receiver_started_has_its_time(*, restarts: bool) -> None:
-    """Nobody told since when it was down, and the hosts are beyond their lookback: one is back, and one stays away."""
+    """After a start without a known stop, lost hosts get time to upload."""
     world = World(restarts)
     world.fleet.uploads.record([Upload(host, NOON - 4 * LOOKBACK * TICK) for host in ("a", "b")])
     world.fleet.traffic.record([UnitState(NOON, is_running=True)])

@@ -1,4 +1,4 @@
-"""One cause, one alert: who falls silent because the receiver hangs waits until that is found."""
+"""A host that falls silent because the receiver hangs waits until that is found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECEIVERS = "".join(
 
 @pytest.fixture(params=["", RECEIVERS], ids=["one receiver", "two receivers"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Return the default settings, for one receiver or two."""
+    """Return the default settings for one or two receivers."""
     (file := tmp_path / "config.toml").write_text(request.param)
     return load(file)
 
@@ -37,10 +37,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 def notified(
     settings: Settings, dead_since: dict[str, int], *, minutes: int = 90, back_at: dict[str, int] | None = None
 ) -> list[tuple[int, str, str]]:
-    """Let hosts upload in their rhythms until each is dead; return who is notified of what, and after which minute.
-
-    Those with an instant at which they are back upload again from then on.
-    """
+    """Let hosts upload until each is dead or back, and return the alerts with their minutes."""
     names = settings.receiver_names
     engine, fleet = Engine(settings.rules()), Fleet(receivers=names)
     told = []
@@ -59,7 +56,7 @@ def notified(
 
 @pytest.mark.parametrize("phase", range(5))
 def test_a_receiver_that_hangs_is_one_alert(phase: int, settings: Settings) -> None:
-    """Whenever it begins to, and however rarely a host uploads."""
+    """This holds whenever the receiver hangs, and however rarely hosts upload."""
     told = notified(settings, dict.fromkeys(RHYTHMS, phase))
     receiver = "*@a" if settings.receiver_names else "*"
 
@@ -68,7 +65,7 @@ def test_a_receiver_that_hangs_is_one_alert(phase: int, settings: Settings) -> N
 
 @pytest.mark.parametrize("host", ["pi-02", "pi-10"])
 def test_a_host_that_dies_alone_does_not_wait(host: str, settings: Settings) -> None:
-    """Others upload, so the receiver is at work."""
+    """Uploads of other hosts show that the receiver works."""
     told = notified(settings, {host: 0})
 
     assert {one[1:] for one in told} == {(host, "silent")}
@@ -76,7 +73,7 @@ def test_a_host_that_dies_alone_does_not_wait(host: str, settings: Settings) -> 
 
 
 def test_who_died_before_the_receiver_is_notified(settings: Settings) -> None:
-    """A finding that it does not inhibit does not wait for it."""
+    """A finding that the receiver does not inhibit does not wait."""
     told = notified(settings, {**dict.fromkeys(RHYTHMS, 0), "pi-02": -38})
 
     assert ("pi-02", "silent") in {one[1:] for one in told}
@@ -84,7 +81,7 @@ def test_who_died_before_the_receiver_is_notified(settings: Settings) -> None:
 
 
 def test_a_host_has_its_whole_time_after_the_receiver_hung(settings: Settings) -> None:
-    """Who uploads rarely is not blamed just after that; who stays away is, when its time has passed."""
+    """A rare uploader is not alerted just after that, but a host that stays away is."""
     back_at = {host: 60 for host in RHYTHMS if host not in {"pi-02", "pi-10"}} | {"pi-10": 90}
     told = notified(settings, dict.fromkeys(RHYTHMS, 0), minutes=150, back_at=back_at)
 
