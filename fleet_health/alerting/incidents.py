@@ -179,15 +179,15 @@ class Incidents:
         """
         return self._decider.next_alert_at(incident, now, is_suppressed_at)
 
-    def remember(self, key: str, detected_at: Instant) -> None:
+    def note_sent(self, key: str, detected_at: Instant) -> None:
         """Record an alert that was already sent, by its dedup key."""
         self._dedup_keys.add_row(key, detected_at)
 
-    def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
+    def note_row(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Record a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
         if not status:
-            self.remember(dedup_key(host, symptom, detected_at), detected_at)
+            self.note_sent(dedup_key(host, symptom, detected_at), detected_at)
         if self.at is not None and detected_at <= self.at:
             return
         if status == RESOLVED:

@@ -1,8 +1,8 @@
 """One HTTP/1.1 connection: h11 handles the protocol, this module the bytes, limits and timeouts.
 
 The cost of a client is bounded by limits on the size of a request's head and body, the time to send them, and the time
-to receive the response. A client may send further requests before it has received a response (pipelining). They are
-answered in order.
+to receive the response. A client may send further requests before it has received a response (pipelining). They
+get responses in order.
 """
 
 from __future__ import annotations

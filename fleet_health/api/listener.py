@@ -167,7 +167,7 @@ class Listener(Server):
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
         self._accepting = []
-        await self._let_go()
+        await self._close_all()
         for one in self._sockets:
             one.close()
         self._sockets = ()

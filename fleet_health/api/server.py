@@ -56,7 +56,7 @@ class Server:
         # The idle clients, the longest idle first.
         self._idle: dict[Connection, None] = {}
 
-    async def _let_go(self) -> None:
+    async def _close_all(self) -> None:
         """Close all connections. Clients that are being served get a moment to receive the response."""
         self._is_open = False
         while self._dismiss():
@@ -98,9 +98,9 @@ class Server:
                 self._idle.pop(client, None)
             if request is None or not self._is_open:
                 return
-            await client.send(await self._answer(request))
+            await client.send(await self._response_to(request))
 
-    async def _answer(self, request: Request) -> Response:
+    async def _response_to(self, request: Request) -> Response:
         try:
             return await self._respond(request)
         except RequestError as error:
@@ -160,7 +160,7 @@ class ControlSocket(Server):
         if self._server is None or self._path is None:
             return
         self._server.close()
-        await self._let_go()
+        await self._close_all()
         with suppress(TimeoutError, PathHangs):
             async with asyncio.timeout(_REMOVAL_TIME):
                 await call_at(self._path, _remove, self._path, self._identity)

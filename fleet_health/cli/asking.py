@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fleet_health.cli.client import NoAnswerError, with_service
+from fleet_health.cli.client import NoResponseError, with_service
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,7 @@ def with_allowed_service(
     def careful(path: Path) -> int:
         try:
             return work(path)
-        except NoAnswerError as error:
+        except NoResponseError as error:
             if not is_forbidden(error):
                 raise
             print(forbidden(path), file=sys.stderr)  # noqa: T201
@@ -35,7 +35,7 @@ def with_allowed_service(
     return with_service(options, careful, is_about_file=is_about_file)
 
 
-def is_forbidden(error: NoAnswerError) -> bool:
+def is_forbidden(error: NoResponseError) -> bool:
     """Return whether there is no response because this user may not ask the service."""
     return isinstance(error.__cause__, PermissionError)
 

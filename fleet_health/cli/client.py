@@ -40,14 +40,14 @@ _LONGEST_QUIET = 60.0
 _LOOK_EVERY = 0.5
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]").match
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
-_SOMEBODY_ELSE = "the process that responds there is not fleet-health; check `[control] path` in its configuration"
+_ANOTHER_PROGRAM = "the process that responds there is not fleet-health; check `[control] path` in its configuration"
 
 
-class NoAnswerError(FleetHealthError):
+class NoResponseError(FleetHealthError):
     """The service does not respond. `str()` is a message with the reason and a remedy."""
 
 
-class ForbiddenError(NoAnswerError):
+class ForbiddenError(NoResponseError):
     """This user may not ask the service."""
 
 
@@ -84,34 +84,34 @@ def ask(
     """Send a request to the service at a path, and return the document in its response.
 
     Raises:
-        NoAnswerError: There is no service, it hangs, or this user may not ask it.
+        NoResponseError: There is no service, it hangs, or this user may not ask it.
         RefusedError: The response is an error.
 
     """
     with connected(path, patience_s=patience_s) as connection:
         send(connection, target, method, body)
-        answer = b"".join(_chunks(connection, patience_s))
-    return _document_of(answer, path)
+        response = b"".join(_chunks(connection, patience_s))
+    return _document_of(response, path)
 
 
-def _document_of(answer: bytes, path: Path) -> dict[str, Any]:
-    head, separator, content = answer.partition(b"\r\n\r\n")
+def _document_of(response: bytes, path: Path) -> dict[str, Any]:
+    head, separator, content = response.partition(b"\r\n\r\n")
     found = _STATUS(head)
     if not found:
-        if not answer:
-            raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
-        raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
+        if not response:
+            raise NoResponseError(f"{path}: the service closed the connection without a response; it may be stopping")
+        raise NoResponseError(f"{path}: {_ANOTHER_PROGRAM}")
     length = _LENGTH(head)
     if not separator or (length and len(content) < int(length[1])):
-        raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
+        raise NoResponseError(f"{path}: the service closed the connection without a response; it may be stopping")
     document = _decoded(content)
     if document is None:
-        raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
+        raise NoResponseError(f"{path}: {_ANOTHER_PROGRAM}")
     if int(found[1]) < _ERRORS:
         return document
     detail = str(document.get("detail", document.get("title", "")))
     if int(found[1]) == _NOT_NOW:
-        raise NoAnswerError(f"{path}: {detail}")
+        raise NoResponseError(f"{path}: {detail}")
     raise RefusedError(detail, is_wrong=int(found[1]) < _FAILED)
 
 
@@ -129,7 +129,7 @@ def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.s
     """Connect to the service that listens at a path, during the context.
 
     Raises:
-        NoAnswerError: There is no service, it hangs, or this user may not ask it; also within the context.
+        NoResponseError: There is no service, it hangs, or this user may not ask it; also within the context.
 
     """
     try:
@@ -138,7 +138,7 @@ def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.s
             _connect(connection, path)
             yield connection
     except (FileNotFoundError, ConnectionError) as error:
-        raise NoAnswerError(
+        raise NoResponseError(
             f"{path}: the service is not running ({error.strerror}); `systemctl status fleet-health` shows more"
         ) from error
     except PermissionError as error:
@@ -146,9 +146,9 @@ def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.s
             f"{path}: {error.strerror}; run this as root, or as a member of the group of the service"
         ) from error
     except TimeoutError as error:
-        raise NoAnswerError(f"{path}: no response within {patience_s:g} s; the service hangs") from error
+        raise NoResponseError(f"{path}: no response within {patience_s:g} s; the service hangs") from error
     except OSError as error:
-        raise NoAnswerError(f"{path}: {error.strerror or error}") from error
+        raise NoResponseError(f"{path}: {error.strerror or error}") from error
 
 
 def lines_of(
@@ -162,7 +162,7 @@ def lines_of(
         until: Called from time to time; ends the lines when it returns True.
 
     Raises:
-        NoAnswerError: There is no valid response; also within the lines, if no data comes for too long.
+        NoResponseError: There is no valid response; also within the lines, if no data comes for too long.
         RefusedError: The response is an error.
 
     """
@@ -171,7 +171,7 @@ def lines_of(
     found = _STATUS(head)
     if not found or int(found[1]) >= _ERRORS:
         _document_of(head + b"".join(_chunks(connection, _PATIENCE)), path)
-        raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
+        raise NoResponseError(f"{path}: {_ANOTHER_PROGRAM}")
     headers = (line.partition(":") for line in head.decode("latin-1").splitlines()[1:])
     return {name.lower(): value.strip() for name, _, value in headers}, iter(partial(stream.until, b"\n"), b"")
 
@@ -218,10 +218,10 @@ def _connect(connection: socket.socket, path: Path) -> None:
 
 def _decoded(line: bytes) -> dict[str, Any] | None:
     try:
-        answer = json.loads(line)
+        response = json.loads(line)
     except ValueError:
         return None
-    return answer if isinstance(answer, dict) else None
+    return response if isinstance(response, dict) else None
 
 
 def with_service(options: argparse.Namespace, work: Callable[[Path], int], *, is_about_file: bool = False) -> int:
@@ -248,7 +248,7 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int], *, is
 
         print(localized(str(error)), file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
-    except NoAnswerError as error:
+    except NoResponseError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_NOT_RUNNING
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.asking import is_forbidden
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
+from fleet_health.cli.client import NoResponseError, RefusedError, ask, target
 from fleet_health.config.document import read_document
 from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError
@@ -24,10 +24,10 @@ def notify_problems(config: Path | None) -> list[str]:
         if not configured:
             return []
         document = ask(load_location(config, "notify.control"), target("destinations"), patience_s=_PATIENCE_S)
-    except NoAnswerError as error:
+    except NoResponseError as error:
         if is_forbidden(error):
             return []
-        return [f"fleet-health-notify does not answer, so nothing is sent to the destinations; {_MORE}"]
+        return [f"fleet-health-notify does not respond, so no notification is sent to a destination; {_MORE}"]
     except (ConfigError, RefusedError):  # they are reported elsewhere
         return []
     return [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from fleet_health.alerting.silences import breadth_problem
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, author_of, none_named, wanted
-from fleet_health.cli.client import NoAnswerError, ask, target
+from fleet_health.cli.client import NoResponseError, ask, target
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.records.silence_file import silence_of
@@ -34,7 +34,7 @@ class SilenceAccess:
 
     Raises:
         SinkUnavailable: In every method, if the file cannot be written for a reason other than permissions.
-        NoAnswerError: This user may not write the file, and there is no service to ask.
+        NoResponseError: This user may not write the file, and there is no service to ask.
         RefusedError: The service refuses the request.
         RequestError: There is no service, and the request is invalid.
 
@@ -47,21 +47,21 @@ class SilenceAccess:
     def add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
         """Create a silence. Return it, and the incidents that it acknowledges."""
         try:
-            answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
-        except NoAnswerError as error:
+            response = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
+        except NoResponseError as error:
             return self._written(error, lambda: self._add(request))
-        _warn(answer["warning"])
-        return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
+        _warn(response["warning"])
+        return silence_of(response["silence"]), [(host, symptom) for host, symptom in response["incidents"]]
 
     def end(self, what: str) -> list[Silence]:
         """End and return the silences that an id, a host name or a glob selects."""
         user = _sudo_user()
         query = {} if user is None else {"on_behalf_of": [user]}
         try:
-            answer = ask(self.control_path, target("silences", what, query=query), "DELETE")
-        except NoAnswerError as error:
+            response = ask(self.control_path, target("silences", what, query=query), "DELETE")
+        except NoResponseError as error:
             return self._written(error, lambda: self._end(what))
-        return [silence_of(row) for row in answer["silences"]]
+        return [silence_of(row) for row in response["silences"]]
 
     def _add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
         acknowledged: Sequence[Pair] = ()
@@ -86,7 +86,7 @@ class SilenceAccess:
             raise RequestError(none_named(what, self.file.load(), _now()))
         return ended
 
-    def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
+    def _written(self, error: NoResponseError, write: Callable[[], _Written]) -> _Written:
         """Write the file if no service responds. If this user may not, raise the error that there is no service."""
         try:
             become_owner_of(self.file.path.parent)

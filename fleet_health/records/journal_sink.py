@@ -47,7 +47,7 @@ class JournalSink:
         self.outcomes: Counter[str] = Counter()
         """Outcome (`delivered`, `failed`, `dropped`) -> number of alerts and notices."""
         self._queue: deque[tuple[bytes, int]] = deque()  # datagrams, each with its number of alerts
-        self._is_absence_said = False
+        self._is_absence_logged = False
 
     @property
     def has_pending(self) -> bool:
@@ -102,11 +102,11 @@ class JournalSink:
         try:
             self._socket.connect()
         except OSError as error:
-            if not self._is_absence_said:
-                self._is_absence_said = True
+            if not self._is_absence_logged:
+                self._is_absence_logged = True
                 _log.warning("journald not available", socket=self._socket.path, reason=error.strerror)
             return False
-        self._is_absence_said = False
+        self._is_absence_logged = False
         return True
 
 

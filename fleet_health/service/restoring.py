@@ -94,9 +94,9 @@ class PastAlerts:
     def restore_to(self, incidents: Incidents) -> None:
         """Record these notifications in the incidents."""
         for key, at in self.keys:
-            incidents.remember(key, at)
+            incidents.note_sent(key, at)
         for (host, symptom, status), at in self.rows:
-            incidents.recall(host, symptom, status, at)
+            incidents.note_row(host, symptom, status, at)
 
 
 def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:

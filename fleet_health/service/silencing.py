@@ -140,12 +140,12 @@ class Silencing:
             return
         self._unended = frozenset()
         for silence in ended:
-            self._remember(f"end of {silence.id}")
+            self._note_logged(f"end of {silence.id}")
             notice(_log, "silence ended, incidents resolved", **_facts(silence))
 
     def log_made(self, silence: Silence) -> None:
         """Log a new silence and the user who made it, as identified by the kernel."""
-        self._remember(silence.id)
+        self._note_logged(silence.id)
         # Recorded now, so that it is saved even if the service stops before the next evaluation. A new mapping, because
         # another thread may iterate over the old one.
         record = SilenceRecord(ends_at=silence.ends_at, is_planned=clock.now() < silence.starts_at)
@@ -154,10 +154,10 @@ class Silencing:
 
     def log_ended(self, silence: Silence) -> None:
         """Log the end of a silence and the user who ended it, as identified by the kernel."""
-        self._remember(f"end of {silence.id}")
+        self._note_logged(f"end of {silence.id}")
         notice(_log, "silence ended early", by=silence.ended_by, **_facts(silence), origin=ASKED_FOR)
 
-    def _remember(self, key: str) -> None:
+    def _note_logged(self, key: str) -> None:
         self._logged[key] = None
         while len(self._logged) > 4 * ENDED_LIMIT:
             del self._logged[next(iter(self._logged))]

@@ -137,7 +137,7 @@ class Follower(ABC):
         """Wait for a hint of new entries. Return False if there was none within `longest_wait`."""
 
     @abstractmethod
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         """Close the input. The next read opens it again."""
 
     @abstractmethod
@@ -159,4 +159,4 @@ class Follower(ABC):
         if state.unseen_since is None:
             state.unseen_since = self._clock()
         if not isinstance(error, PathHangs):  # a hanging call still uses the input
-            await self._let_go()
+            await self._release()

@@ -86,7 +86,7 @@ def test_status_shows_that_nothing_is_sent(site: Site, run_command: RunCommand, 
         )
         after = [run_command("status", *form, "--config", site.config) for form in ([], ["--json"], ["--nagios"])]
 
-    problem = "fleet-health-notify does not answer, so nothing is sent to the destinations"
+    problem = "fleet-health-notify does not respond, so no notification is sent to a destination"
     assert before.status == 0
     assert [one.status for one in after] == [1, 1, 1]
     assert all(problem in one.stdout for one in after)

@@ -20,7 +20,7 @@ import pytest
 from fleet_health.cli.plot import style
 from fleet_health.cli.plot.dates import ticks
 from fleet_health.cli.plot.plot import PlotError, draw, plot_format
-from fleet_health.cli.plot.rows import MOST_HOSTS, answers_of, arrange, uploads_of
+from fleet_health.cli.plot.rows import MOST_HOSTS, arrange, responses_of, uploads_of
 from fleet_health.model.coverage import Gap
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.replay.timeline import KINDS, Episode, Timeline
@@ -216,9 +216,9 @@ def test_traffic_is_outlined_where_it_was() -> None:
     for _ in range(1000):
         timeline.add("a", KINDS.index("accepted"), 8 * HOUR_US)
 
-    answers = answers_of(timeline, "a")
-    spans = {name: [(shape[0][0], max(x for x, _ in shape)) for shape in shapes] for name, shapes in answers.items()}
-    (failed,) = answers["server_errors"]
+    responses = responses_of(timeline, "a")
+    spans = {name: [(shape[0][0], max(x for x, _ in shape)) for shape in shapes] for name, shapes in responses.items()}
+    (failed,) = responses["server_errors"]
 
     assert uploads_of(timeline, "a") == [[(1, 0.0), (2, 0.0), (2, 1.0), (1, 1.0)]]
     assert spans == {

@@ -794,7 +794,7 @@ async def test_A19_one_thread_at_a_time_and_closed_in_order(
             await async_eventually(lambda: watched, "the descriptor to be watched")
             await watch.look()  # as the evaluation does, while the other waits
             if number % 2:
-                await watch.follower._let_go()  # as a failure in that look does
+                await watch.follower._release()  # as a failure in that look does
 
     assert len(watched_when_closed) == 20
     assert not any(watched_when_closed)

@@ -80,7 +80,7 @@ class AssembledService:
         self._writer = self._loop.create_task(self._delivery.run())
         self._engine = Engine(config.rules())
         for key, at in log.recent_keys(self._clock.wall):
-            self._engine.incidents.remember(key, at)
+            self._engine.incidents.note_sent(key, at)
         self._intake = Intake(
             clock=lambda: self._clock.wall,
             start=self._start_task,

@@ -69,7 +69,7 @@ def test_a_row_from_beyond_the_calendar_never_blocks_the_start(time: bytes) -> N
 
     incidents = Incidents()
     if row is not None:
-        incidents.remember(*row)
+        incidents.note_sent(*row)
 
 
 @tried(300)

@@ -48,7 +48,7 @@ class Input(Follower):
     async def _has_hint(self) -> bool:
         return self._hints.pop(0) if self._hints else False
 
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         self.let_go += 1
 
     async def close(self) -> None:

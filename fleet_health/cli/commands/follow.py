@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.asking import with_allowed_service
-from fleet_health.cli.client import ForbiddenError, NoAnswerError, connected, lines_of, send, target
+from fleet_health.cli.client import ForbiddenError, NoResponseError, connected, lines_of, send, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for
@@ -93,7 +93,7 @@ def _follow(path: Path, options: argparse.Namespace) -> int:
             with connected(path) as connection:
                 after = {} if printer.cursor is None else {"after": [printer.cursor]}
                 send(connection, target("notifications", query=after))
-                headers, lines = lines_of(connection, path, until=_nobody_reads)
+                headers, lines = lines_of(connection, path, until=_is_output_closed)
                 if printer.cursor is None:
                     printer.cursor = headers.get("fleet-health-last-id", "")
                 if is_waiting:
@@ -103,11 +103,11 @@ def _follow(path: Path, options: argparse.Namespace) -> int:
                     printer.take(line)
         except ForbiddenError:
             raise
-        except NoAnswerError as error:
+        except NoResponseError as error:
             if not is_waiting:
                 print(f"{error}; waiting for it", file=sys.stderr)  # noqa: T201
                 is_waiting = True
-        if _nobody_reads():
+        if _is_output_closed():
             raise BrokenPipeError
         time.sleep(_RETRY_S)
 
@@ -161,7 +161,7 @@ def _line(row: Mapping[str, Any], paint: Paint) -> str:
     return f"{at} {paint(f'{word:8}', *colours)} {printable(row['host'])} {row['symptom']}: {detail}"
 
 
-def _nobody_reads() -> bool:
+def _is_output_closed() -> bool:
     """Return whether the reader of stdout, a pipe or a socket, has closed it."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)

@@ -99,7 +99,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
         tag = ", ".join(roff.bold(option) for option in action.option_strings)
         if value := _value(action):
             tag = f"{tag} {roff.usage(value)}".lstrip()
-        yield from roff.item(tag, roff.prose(_said(parser, action)))
+        yield from roff.item(tag, roff.prose(_explanation(parser, action)))
 
 
 def _value(action: argparse.Action) -> str:
@@ -112,7 +112,7 @@ def _value(action: argparse.Action) -> str:
     return shown if isinstance(shown, str) else " ".join(shown)
 
 
-def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+def _explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     """Return the explanation of an argument, with its choices and its default unless it names them."""
     said = explanation(parser, action)
     choices = [] if action.metavar is None else list(map(str, action.choices or ()))

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.asking import EXIT_NOT_ALLOWED, forbidden, is_forbidden
-from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, RefusedError, ask, target
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoResponseError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import (
     EXIT_CONFIG,
@@ -142,14 +142,14 @@ def _test(options: argparse.Namespace) -> int:
 def _asked(
     options: argparse.Namespace,
     ask_it: Callable[[Path], int],
-    otherwise: Callable[[argparse.Namespace, NoAnswerError], int],
+    otherwise: Callable[[argparse.Namespace, NoResponseError], int],
 ) -> int:
     """Ask the process, or call `otherwise` if it is not running. Return the exit status."""
     try:
         path = load_location(config_path(options), "notify.control")
         try:
             return ask_it(path)
-        except NoAnswerError as error:
+        except NoResponseError as error:
             if is_forbidden(error):
                 print(forbidden(path), file=sys.stderr)  # noqa: T201
                 return EXIT_NOT_ALLOWED
@@ -161,11 +161,11 @@ def _asked(
         return EXIT_CONFIG if isinstance(error, RefusedError) else EXIT_NOT_RUNNING
 
 
-def _not_running(error: NoAnswerError) -> str:
+def _not_running(error: NoResponseError) -> str:
     return str(error).replace("systemctl status fleet-health`", "systemctl status fleet-health-notify`")
 
 
-def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
+def _ledger(options: argparse.Namespace, error: NoResponseError) -> Ledger:
     """Open the ledger, as the user to whom it belongs.
 
     Raises:
@@ -180,18 +180,18 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
     try:
         is_there = (directory / FILE).exists()
     except OSError as wrong:
-        raise NoAnswerError(
+        raise NoResponseError(
             f"{_not_running(error)}; the ledger cannot be read either: {directory}: {wrong.strerror}"
         ) from wrong
     if not is_there:
-        raise NoAnswerError(_not_running(error))
+        raise NoResponseError(_not_running(error))
     become_owner_of(directory)
     ledger = Ledger(directory)
     try:
         ledger.open()
     except StoreTaken as taken:
         reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
-        raise NoAnswerError(
+        raise NoResponseError(
             f"{load_location(config_path(options), 'notify.control')}: no process listens here ({reason}), but the"
             " service is running; `journalctl -u fleet-health-notify` shows why it has no control socket"
         ) from taken
@@ -199,7 +199,7 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
     return ledger
 
 
-def _status_of_ledger(options: argparse.Namespace, error: NoAnswerError) -> int:
+def _status_of_ledger(options: argparse.Namespace, error: NoResponseError) -> int:
     from fleet_health.notify.overview import Overview, Row  # noqa: PLC0415 - only if the process is not running
     from fleet_health.service import clock  # noqa: PLC0415 - likewise
 
@@ -213,7 +213,7 @@ def _status_of_ledger(options: argparse.Namespace, error: NoAnswerError) -> int:
     return EXIT_NOT_RUNNING
 
 
-def _history_of_ledger(options: argparse.Namespace, error: NoAnswerError) -> int:
+def _history_of_ledger(options: argparse.Namespace, error: NoResponseError) -> int:
     from fleet_health.notify.overview import history_document  # noqa: PLC0415 - only if the process is not running
 
     ledger = _ledger(options, error)
@@ -222,7 +222,7 @@ def _history_of_ledger(options: argparse.Namespace, error: NoAnswerError) -> int
     return _show_history(history_document(records), options)
 
 
-def _test_by_ourselves(options: argparse.Namespace, error: NoAnswerError) -> int:
+def _test_by_ourselves(options: argparse.Namespace, error: NoResponseError) -> int:
     from fleet_health.notify.destination import DeliveryError  # noqa: PLC0415 - only if the process is not running
     from fleet_health.notify.destinations.registry import build  # noqa: PLC0415 - likewise
     from fleet_health.notify.overview import VERSION, test_row, unknown_destination  # noqa: PLC0415

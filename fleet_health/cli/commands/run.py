@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     await Daemon(lambda: _load(options)).run()
-    _leave_hung_threads_behind()
+    _exit_without_threads()
 
 
 def _load(options: argparse.Namespace) -> Settings:
@@ -74,7 +74,7 @@ def _load(options: argparse.Namespace) -> Settings:
     return settings
 
 
-def _leave_hung_threads_behind() -> None:
+def _exit_without_threads() -> None:
     """Exit without waiting for threads, because a thread may wait for a dead disk.
 
     All files have been written and closed by now, so a normal exit would only wait for threads.

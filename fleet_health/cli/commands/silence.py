@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_health.alerting.silences import Silence
-    from fleet_health.cli.client import NoAnswerError
+    from fleet_health.cli.client import NoResponseError
     from fleet_health.cli.silence_access import SilenceAccess
     from fleet_health.model.instant import Instant
 
@@ -149,7 +149,7 @@ def run(options: argparse.Namespace) -> int:
 def _change(file: SilenceFile, control_path: Path, options: argparse.Namespace) -> int:
     from fleet_health.api.requests import RequestError  # noqa: PLC0415 - a list needs none of these
     from fleet_health.cli.asking import EXIT_NOT_ALLOWED, forbidden  # noqa: PLC0415
-    from fleet_health.cli.client import ForbiddenError, NoAnswerError, RefusedError  # noqa: PLC0415
+    from fleet_health.cli.client import ForbiddenError, NoResponseError, RefusedError  # noqa: PLC0415
     from fleet_health.cli.silence_access import SilenceAccess  # noqa: PLC0415
 
     access = SilenceAccess(file, control_path)  # before root becomes another user
@@ -161,11 +161,11 @@ def _change(file: SilenceFile, control_path: Path, options: argparse.Namespace) 
     except ForbiddenError:
         print(forbidden(control_path), file=sys.stderr)  # noqa: T201
         return EXIT_NOT_ALLOWED
-    except (SinkUnavailable, NoAnswerError) as error:
+    except (SinkUnavailable, NoResponseError) as error:
         return _broken(error)
 
 
-def _broken(error: SinkUnavailable | NoAnswerError) -> int:
+def _broken(error: SinkUnavailable | NoResponseError) -> int:
     print(f"the silences cannot be read or written: {error}{_advice(error)}", file=sys.stderr)  # noqa: T201
     return _EXIT_NOT_ALLOWED if isinstance(error.__cause__, PermissionError) else _EXIT_BROKEN
 
@@ -247,7 +247,7 @@ def _expire(silences: SilenceAccess, options: argparse.Namespace) -> int:
     return 0
 
 
-def _advice(error: SinkUnavailable | NoAnswerError) -> str:
+def _advice(error: SinkUnavailable | NoResponseError) -> str:
     """Return a remedy for errors that contain none."""
     if not isinstance(error, SinkUnavailable) or not isinstance(error.__cause__, OSError):
         return ""

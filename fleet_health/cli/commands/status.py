@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.alerting.lifecycle import State
 from fleet_health.api.states import STATES
 from fleet_health.cli.asking import EXIT_NOT_ALLOWED, forbidden, is_forbidden, with_allowed_service
-from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, RefusedError, ask, target
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoResponseError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.notify_standing import notify_problems
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob
@@ -101,7 +101,7 @@ def _nagios(options: argparse.Namespace) -> int:
     try:
         path = load_location(config_path(options), "control.path")
         document = _asked(path, {"limit": ["10"]}, options)
-    except NoAnswerError as error:
+    except NoResponseError as error:
         if is_forbidden(error):
             text = forbidden(path)
         else:
@@ -154,7 +154,7 @@ def _watch(path: Path, request: Mapping[str, Sequence[str]], options: argparse.N
                 room = height() - 1 if sys.stdout.isatty() else None
                 try:
                     document = _asked(path, request if room is None else _at_most(room, request), options)
-                except NoAnswerError as error:  # it may come back
+                except NoResponseError as error:  # it may come back
                     lines = list(wrapped(forbidden(path) if is_forbidden(error) else str(error), width(), "  "))
                     status = EXIT_NOT_ALLOWED if is_forbidden(error) else EXIT_NOT_RUNNING
                 else:

@@ -19,7 +19,7 @@ from matplotlib.textpath import text_to_path
 from fleet_health.cli.plot import style
 from fleet_health.cli.plot.dates import DAY_US, ticks
 from fleet_health.cli.plot.head import draw_head
-from fleet_health.cli.plot.rows import answers_of, arrange, column_width, uploads_of
+from fleet_health.cli.plot.rows import arrange, column_width, responses_of, uploads_of
 from fleet_health.cli.plot.style import color_of, cut, gap_patch
 from fleet_health.model.instant import SECOND_US, describe
 from fleet_health.model.subject import EVERY_HOST
@@ -156,8 +156,8 @@ class _Picture:
     def _draw_host(self, top: float, row: Row) -> None:
         self._draw_name(top + 0.5, row.name, style.INK if row.bars else style.FAINT_INK)
         self._draw_strip(top, style.UPLOADS, uploads_of(self._timeline, row.name), style.TRAFFIC["uploads"][0])
-        for name, shapes in answers_of(self._timeline, row.name).items():
-            self._draw_strip(top, style.ANSWERS, shapes, style.TRAFFIC[name][0])
+        for name, shapes in responses_of(self._timeline, row.name).items():
+            self._draw_strip(top, style.RESPONSES, shapes, style.TRAFFIC[name][0])
         self._draw_bars(top, row, style.BARS)
 
     def _draw_strip(self, top: float, place: _Place, shapes: Iterable[Sequence[Point]], color: str) -> None:

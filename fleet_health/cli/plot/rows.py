@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_HOSTS = 80
 """The largest number of hosts in a picture."""
 
-ANSWERS = ("accepted", "client_errors", "unstamped", "server_errors")
+RESPONSES = ("accepted", "client_errors", "unstamped", "server_errors")
 """The kinds of responses, from the bottom of a row up. `client_errors` are refusals of stamped uploads here."""
 
 _MOST_COLUMNS = 1000
@@ -107,21 +107,21 @@ def uploads_of(timeline: Timeline, host: str) -> list[list[Point]]:
     return _outline([(0.0, 1.0) if count else None for count in _columns(timeline, host)[KINDS.index("uploads")]])
 
 
-def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
-    """Return the share of each of `ANSWERS` in the responses to a host, as shapes like those of uploads.
+def responses_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
+    """Return the share of each of `RESPONSES` in the responses to a host, as shapes like those of uploads.
 
     Small shares are drawn larger, because a single refusal among a thousand uploads would be invisible.
     """
     counts = dict(zip(KINDS, _columns(timeline, host), strict=True))
-    stacks: dict[str, list[Point | None]] = {name: [] for name in ANSWERS}
+    stacks: dict[str, list[Point | None]] = {name: [] for name in RESPONSES}
     for column in range(columns_of(timeline)):
-        one = {name: counts[name][column] for name in ANSWERS}
+        one = {name: counts[name][column] for name in RESPONSES}
         # An upload without a stamp is also counted as a refusal.
         one["client_errors"] = max(0, one["client_errors"] - one["unstamped"])
         total = sum(one.values())
         shares = {name: max(_SMALLEST_SHARE, count / total) for name, count in one.items() if count}
         bottom = 0.0
-        for name in ANSWERS:
+        for name in RESPONSES:
             if name in shares:
                 top = bottom + shares[name] / sum(shares.values())
                 stacks[name].append((bottom, top))

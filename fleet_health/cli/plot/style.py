@@ -65,7 +65,7 @@ SHORTEST_REASON = 6
 """A reason of a gap is not shown if fewer letters than this fit."""
 
 # In rows, from a row's top.
-UPLOADS, ANSWERS, BARS = (0.10, 0.26), (0.26, 0.58), (0.63, 0.92)
+UPLOADS, RESPONSES, BARS = (0.10, 0.26), (0.26, 0.58), (0.63, 0.92)
 BAND_BAR = (0.2, 0.8)
 BETWEEN = 0.4
 """The distance between the band at the top and the hosts."""

@@ -61,10 +61,10 @@ def _size() -> tuple[int, int]:
         columns, lines = os.get_terminal_size(sys.stdout.fileno())
     except (OSError, ValueError):
         columns = lines = 0
-    return columns or _said("COLUMNS") or _PLAIN_WIDTH, lines or _said("LINES") or _PLAIN_HEIGHT
+    return columns or _from_environment("COLUMNS") or _PLAIN_WIDTH, lines or _from_environment("LINES") or _PLAIN_HEIGHT
 
 
-def _said(name: str) -> int:
+def _from_environment(name: str) -> int:
     """Return a size from the environment; 0 if it is not set."""
     text = os.environ.get(name, "")
     return int(text) if text.isdecimal() and text.isascii() else 0

@@ -229,7 +229,7 @@ class IndexFollower(Follower):
             self._inotify.close()
             self._inotify = None
 
-    async def _let_go(self) -> None:
+    async def _release(self) -> None:
         """Do nothing, because the tail itself closes a failed file, and keeps a file that is still written to."""
 
     async def close(self) -> None:

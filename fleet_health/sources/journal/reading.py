@@ -181,7 +181,7 @@ class JournalReading:
         self._files = MachineFiles(settings)
         self._parts: dict[str, Part] = {}  # by machine id
         self._states = UnitStates()
-        self._is_polling_said = False
+        self._is_polling_logged = False
         self._ask_again_at = 0.0
         self._left: list[JournalReader] = []  # to be closed
 
@@ -307,9 +307,9 @@ class JournalReading:
         self._seek(self.open_parts())
         readers = [reader for _, reader in self.open_parts()]
         is_polling = bool(readers) and all(reader.fd is None for reader in readers)
-        if is_polling and not self._is_polling_said:
+        if is_polling and not self._is_polling_logged:
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
-        self._is_polling_said = is_polling
+        self._is_polling_logged = is_polling
         return opened
 
     def _open_readers(self, files_of_each: dict[str, Files], since: Instant) -> list[OpenPart]:
@@ -328,7 +328,7 @@ class JournalReading:
         for machine, files in files_of_each.items():
             part = self._parts.setdefault(machine, Part(seen_until=seen_until))
             if part.reader is None:
-                # Stored at once, so that `_let_go` closes it if a later step fails.
+                # Stored at once, so that `_release` closes it if a later step fails.
                 is_watching = sum(reader.fd is not None for _, reader in self.open_parts()) < WATCHED
                 part.files, part.reader = files, JournalReader(self._settings, files, is_watching=is_watching)
                 if part.cursor is None:

@@ -87,7 +87,7 @@ class JournalFollower(Follower):
         self._is_closed = False
         look = await self._drain(await self._call(self._reading.begin, is_hinted))
         if look.is_outdated:
-            await self._let_go(look.outdated)
+            await self._release(look.outdated)
             await self._drain(await self._call(self._reading.begin_with_new))
 
     async def _drain(self, look: Look) -> Look:
@@ -184,9 +184,9 @@ class JournalFollower(Follower):
     async def close(self) -> None:
         """Close the journal."""
         self._is_closed = True
-        await self._let_go()
+        await self._release()
 
-    async def _let_go(self, parts: Collection[Part] | None = None) -> None:
+    async def _release(self, parts: Collection[Part] | None = None) -> None:
         going = self._reading.parts if parts is None else parts
         # Before closing, because the loop must never watch a closed descriptor.
         for part in going:
