@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _MENDED = "mended"
 """The file in the directory of a round from which on every destination takes everything."""
 
-# Arguments: the directory of the round, the name of the destination, what its chance is drawn from, and its port.
+# Arguments: the directory of the round, the name of the destination, the seed of its random choices, and its port.
 _COMMON = r"""
 import json, os, random, sys
 directory, name, seed = sys.argv[1:4]
@@ -164,7 +164,7 @@ class Recorder:
     Attributes:
         directory: The directory of the round.
         enclosure: The network that it runs in.
-        seed: What its chance is drawn from.
+        seed: What its random choices depend on.
         name: Its name, and that of the file.
         starts: How often it was started.
 
@@ -290,7 +290,7 @@ class Alertmanager:
         return sorted(one["host"] for one in labels if one["symptom"] == "silent")
 
 
-def recorders(directory: Path, enclosure: Enclosure, seed: str) -> tuple[Recorder, ...]:
+def recorders(directory: Path, enclosure: Enclosure, seed: str) -> tuple[Server | Command, ...]:
     """Return the destinations of a round that record what they take."""
     webhook = 'type = "webhook"\nurl = "http://127.0.0.1:{port}/"'
     mail = (

@@ -94,7 +94,7 @@ class Scene:
 
     Attributes:
         site: What the daemon watches.
-        seed: What chance goes by.
+        seed: What the random choices depend on.
         enclosure: The network and the disk.
         stack: What ends with the round.
         silent: The hosts that are silent now.
@@ -115,7 +115,7 @@ class Scene:
         self.random = Random(f"{self.seed} scene")  # noqa: S311 - as above
         self.recorders = recorders(self.site.directory, self.enclosure, self.seed)
         self.alertmanagers = alertmanagers(self.site.directory, self.enclosure)
-        self.destinations: list[Destination] = [*self.recorders, *self.alertmanagers]  # type: ignore[list-item]
+        self.destinations: list[Destination] = [*self.recorders, *self.alertmanagers]
         self._configure(LONG)
         self.site.begin_journal()
         self.site.upload("well")
@@ -124,7 +124,7 @@ class Scene:
         self.notify = self._notify()
         for one in self.destinations:
             one.start()
-        # What ends before a destination is known is none of its affairs.
+        # A destination is not sent what ended before it was known.
         patience = Patience()
         while not self._destinations():
             assert patience.is_left, "notify does not start"
@@ -146,7 +146,7 @@ class Scene:
                 self._do(step)
 
     def _do(self, step: str) -> None:
-        """Do a step to the hosts, or to one of the three."""
+        """Do a step to the hosts, to a process or to the ledger."""
         match step:
             case "fall silent" if self.counts[step] <= HOSTS:
                 host = f"host-{self.counts[step]:02}"
@@ -177,7 +177,7 @@ class Scene:
                 self.notify = self._notify()
 
     def settle(self) -> None:
-        """Mend everything, and wait until nothing is to come any more."""
+        """Mend everything, and wait until everything has been sent."""
         self.enclosure.mend()
         self.enclosure.free()
         time.sleep(UNRELIABLE_S)
@@ -188,7 +188,7 @@ class Scene:
             time.sleep(0.5)
 
     def close(self) -> None:
-        """End all of it."""
+        """End the processes."""
         self._kill_notify()
         for one in self.destinations:
             one.kill()
@@ -206,7 +206,7 @@ class Scene:
         return set(self.truth())
 
     def _is_quiet(self) -> bool:
-        """Return whether all is known that is to come, and has come."""
+        """Return whether every destination has been sent everything that the daemon has notified."""
         truth = self.truth()
         if not set(self.silent) <= truth.keys():
             return False

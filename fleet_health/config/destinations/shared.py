@@ -37,7 +37,11 @@ COMMON: dict[str, Key] = {
         "Only notifications about these hosts are sent, names or globs. `*` includes those about no single host.",
     ),
     "symptoms": Key(values.choices(*SYMPTOMS), list(SYMPTOMS), "Only these symptoms are sent."),
-    "send": Key(values.choices(*KINDS), list(KINDS), "Which kinds of notification are sent."),
+    "send": Key(
+        values.choices(*KINDS),
+        list(KINDS),
+        "Which kinds of notification are sent. `lost` reports that a host is lost, and closes its incidents.",
+    ),
     "after": Key(
         values.duration(at_least="0s"),
         "0s",
