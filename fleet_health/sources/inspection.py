@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import SourceForbidden, SourceMissing, SourceUnavailable
-from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.coverage import CLOCKS_US, MISSED_AT_FIRST
+from fleet_health.model.instant import HOUR_US, SECOND_US, describe
 from fleet_health.model.observation import Response, UnitState
 from fleet_health.model.window import REFUSED
 from fleet_health.model.words import plural
 from fleet_health.sources.index.once import read_index
+from fleet_health.sources.index.source import FUTURE
 from fleet_health.sources.journal.machines import opened
 from fleet_health.sources.journal.matches import unmatched_in_words
 from fleet_health.sources.journal.once import read_journal
@@ -86,6 +88,11 @@ def _problems_of_index(settings: IndexSettings, rows: list[Upload], now: Instant
             f"{settings.path}: not one of {plural(share.came_in, 'row')} was understood ({reasons});"
             " check `index.path`, `index.host_field` and `index.time_field`"
         )
+    elif (ahead := past.rejections.by_reason.get(FUTURE.reason, 0)) >= MISSED_AT_FIRST:
+        yield (
+            f"{settings.path}: {plural(ahead, 'row')} dated ahead of the clock; check the clock and the time zone of"
+            " the receiver, and `index.time_field`"
+        )
 
 
 def _problems_of_journal(
@@ -117,9 +124,20 @@ def _problems_of_hosts(
     settings: IndexSettings, rows: Sequence[Upload], logged: Sequence[LogObservation], now: Instant
 ) -> Iterator[str]:
     until = now - _IN_FLIGHT_US
-    uploading = {one.host for one in logged if type(one) is Response and one.status < REFUSED and one.at < until}
-    indexed = {one.host for one in rows}
-    if uploading and uploading.isdisjoint(indexed):
+    uploading = {
+        one.host: one.at for one in logged if type(one) is Response and one.status < REFUSED and one.at < until
+    }
+    indexed: dict[str, Instant] = {}
+    for one in rows:
+        indexed[one.host] = max(one.at, indexed.get(one.host, one.at))
+    behind_us = min((at - indexed[host] for host, at in uploading.items() if host in indexed), default=0)
+    if behind_us > CLOCKS_US:
+        yield (
+            f"{settings.path}: the latest row of each host that the journal shows uploading is dated"
+            f" {describe(behind_us)} or more before its latest line; check that the index is still written, the clock"
+            " and the time zone of the receiver, and `index.time_field`"
+        )
+    if uploading and uploading.keys().isdisjoint(indexed):
         yield (
             f"{settings.path}: of the hosts that the journal shows uploading ({_names(uploading)}), none has a row"
             f" within 24 h (hosts with one: {_names(indexed)}); check `index.path`, `index.host_field` and"

@@ -252,10 +252,10 @@ def test_a_missing_source_is_reported_before_it_is_read(receiver: ReceiverSettin
 
 def test_an_inspection_of_good_sources_finds_nothing(receiver: ReceiverSettings) -> None:
     """It looks at the rows of the last day and the lines of the last half hour."""
-    write_index(receiver, row("a", NOW - 23 * HOUR_US))
+    write_index(receiver, row("b", NOW - 23 * HOUR_US), row("a", NOW - 30 * MINUTE_US))
     write_journal(receiver, (access("a"), NOW - 29 * MINUTE_US))
 
-    assert inspected(receiver, NOW) == Inspection(hosts=frozenset("a"))
+    assert inspected(receiver, NOW) == Inspection(hosts=frozenset("ab"))
 
 
 def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:
@@ -318,7 +318,7 @@ def test_an_index_without_the_hosts_that_upload_is_another_ones(
     indexed: list[str], receiver: ReceiverSettings, *, has_problem: bool
 ) -> None:
     """Or the pattern takes the wrong text for the host. A response of this moment needs no row yet."""
-    write_index(receiver, *(row(host, NOW - HOUR_US) for host in indexed))
+    write_index(receiver, *(row(host, NOW - MINUTE_US) for host in indexed))
     write_journal(receiver, (access("a"), NOW - MINUTE_US), (access("b", 412), NOW - MINUTE_US), (access("c"), NOW))
     problems = inspected(receiver, NOW).problems
 
@@ -329,6 +329,29 @@ def test_an_index_without_the_hosts_that_upload_is_another_ones(
         in one
         for one in problems
     )
+
+
+@pytest.mark.parametrize(
+    ("late_us", "count", "problem"),
+    [
+        pytest.param(5 * MINUTE_US, 6, None, id="as much as the clocks may differ"),
+        pytest.param(5 * MINUTE_US + SECOND_US, 6, "is dated 5 min 1 s or more before its latest line", id="behind"),
+        pytest.param(-2 * HOUR_US, 4, None, id="a few rows that are ahead"),
+        pytest.param(-2 * HOUR_US, 5, "5 rows dated ahead of the clock", id="ahead"),
+    ],
+)
+def test_rows_by_another_clock_or_zone_are_a_problem(
+    late_us: int, count: int, problem: str | None, receiver: ReceiverSettings
+) -> None:
+    """Such as those of a receiver that writes local time as if it were UTC."""
+    ats = [NOW - age * MINUTE_US for age in range(count, 0, -1)]
+    write_index(receiver, *(row("a", at - late_us) for at in ats))
+    write_journal(receiver, *((access(host), at) for at in ats for host in ("a", "new")))
+
+    problems = inspected(receiver, NOW).problems
+
+    assert [problem in one for one in problems if problem is not None] == [True] * (problem is not None)
+    assert len(problems) == (problem is not None)
 
 
 def test_an_inspection_on_another_machine_says_that_only_the_file_was_checked(receiver: ReceiverSettings) -> None:
