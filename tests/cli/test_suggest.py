@@ -52,6 +52,7 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
         for age_us in range(0, seen_us + 1, 5 * MINUTE):
             site.upload(host, at_us=NOON - age_us)
     site.upload("week", at_us=NOON - 7 * 24 * HOUR - 20 * MINUTE)
+    site.upload("once", at_us=NOON)
     span = ("--since", iso(NOON - 12 * HOUR), "--until", iso(NOON))
 
     every = run_command("suggest", "--config", site.config, *span)
@@ -60,8 +61,9 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
     nobody = run_command("suggest", "other", "--config", site.config, *span)
 
     assert every.stdout.splitlines() == [
-        "# 1 host: known for less than 12 h, which is too short to suggest a limit",
+        "# 2 hosts: known for less than 12 h, which is too short to suggest a limit",
         "#   new: seen for 15 min, longest gap 7 min 30 s",
+        "#   once: seen for less than 7 min 30 s",
         "# 1 host: the limit fits what was seen so far",
         "#   half: seen for 12 h, longest gap 7 min 30 s",
         "# 1 host: the limit fits the rhythm",
@@ -72,11 +74,12 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
         "# Nights and weekends show only after at least 7 d. Try again then.",
     ]
     assert "night" not in week.stdout
-    assert (document["hosts"], document["too_new"], document["suggestions"]) == (4, 1, [])
+    assert (document["hosts"], document["too_new"], document["suggestions"]) == (5, 2, [])
     assert {one["host"]: one["fit"] for one in document["seen"]} == {
         "half": "fits_so_far",
         "learned": "by_rhythm",
         "new": "too_new",
+        "once": "too_new",
         "week": "fits",
     }
     assert nobody.stdout == "# None of these hosts has uploaded in the last four weeks.\n"

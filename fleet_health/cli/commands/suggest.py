@@ -162,6 +162,8 @@ def _lines(
 
 
 def _seen_in_words(one: Comparison) -> str:
+    if not one.seen_us:
+        return f"seen for less than {describe(BIN_US)}"
     return f"seen for {describe(one.seen_us)}, longest gap {describe(one.longest_gap_us)}"
 
 
