@@ -59,7 +59,7 @@ FINDINGS = [
 
 
 def found(stdout: str) -> list[tuple[str, str]]:
-    """Return host and symptom of each finding that was printed."""
+    """Return the host and symptom of each finding that was printed."""
     return re.findall(r"^(\S+): (silent|fatal-only|unstamped)", stdout, re.MULTILINE)
 
 
@@ -87,7 +87,7 @@ def test_it_evaluates_recorded_inputs_as_of_then(recorded: Site, check: RunComma
 )
 @pytest.mark.usefixtures("recorded")
 def test_an_instant_may_be_written_in_several_ways(now: str, check: RunCommand) -> None:
-    """Each names the same instant, to the microsecond."""
+    """All accepted forms give the same instant, to the microsecond."""
     done = check("--dry-run", "--now", now)
 
     assert (done.status, found(done.stdout)) == (0, FINDINGS)
@@ -103,7 +103,7 @@ def test_an_instant_may_be_written_in_several_ways(now: str, check: RunCommand) 
 )
 @pytest.mark.usefixtures("recorded")
 def test_fractions_of_a_second_count(offset_us: int, expected: list[tuple[str, str]], check: RunCommand) -> None:
-    """The window's ends are exact to the microsecond, whichever way the instant is written."""
+    """The ends of the window are exact to the microsecond, in whichever form the instant is written."""
     at = (NOW + timedelta(microseconds=offset_us)).isoformat(timespec="microseconds")
     epoch = f"{(NOW_US + offset_us) // 1_000_000}.{(NOW_US + offset_us) % 1_000_000:06}"
     watched = {"edge", "early", "late"}
@@ -118,7 +118,7 @@ def test_fractions_of_a_second_count(offset_us: int, expected: list[tuple[str, s
     ["2026-03-04T25:30:00", "2026-02-30", "someday", "20260304", "nan", "inf", "", "1e30", "-1e20", "9" * 14],
 )
 def test_an_instant_that_is_none_is_refused(now: str, check: RunCommand) -> None:
-    """What is in none of the accepted forms, and what no clock shows; it is said in one line."""
+    """Other forms and impossible times are refused, with an error of one line."""
     done = check(f"--now={now}")
 
     assert done.status == 2
@@ -128,7 +128,7 @@ def test_an_instant_that_is_none_is_refused(now: str, check: RunCommand) -> None
 
 @pytest.mark.usefixtures("recorded")
 def test_the_second_time_there_is_nothing_new(site: Site, check: RunCommand) -> None:
-    """In the same hour the same findings are printed, and no alert is given again; in the next hour it is."""
+    """Within the hour, the same findings are printed but not alerted again. In the next hour they are."""
     check("--now", NOW.isoformat())
     again = check("--now", (NOW + timedelta(minutes=1)).isoformat())
     rows = len(site.alert_rows())
@@ -143,12 +143,12 @@ def test_the_second_time_there_is_nothing_new(site: Site, check: RunCommand) -> 
 
 
 def row_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a finding's row without what `check` adds to it."""
+    """Return a finding's row without the keys that `check` adds."""
     return {key: value for key, value in document.items() if key not in {"is_new", "decision"}}
 
 
 def on_a_terminal(columns: int, *arguments: str | Path, **environment: str) -> list[str]:
-    """Run `fleet-health` with a terminal as its stdout and stderr; return the lines that it shows."""
+    """Run `fleet-health` with a terminal as its stdout and stderr, and return the lines it shows."""
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (24, columns))
     command = [sys.executable, "-m", "fleet_health", *map(str, arguments)]
@@ -164,7 +164,7 @@ def on_a_terminal(columns: int, *arguments: str | Path, **environment: str) -> l
 
 
 def test_on_a_terminal_it_is_prose(site: Site) -> None:
-    """The log too; long sentences are wrapped at words, colours come unless they are not wanted; the count is last."""
+    """Findings and log are text, wrapped at words and coloured unless colours are off. The count comes last."""
     fix = "go to the rack beside the window, and press the button on the host's back; " * 3
     site.configure(f'[detectors.silent]\nsuggested_fix = "{fix.strip()}"\n')
     site.upload("quiet", at_us=NOW_US - 45 * MINUTE_US)
@@ -185,7 +185,7 @@ def test_on_a_terminal_it_is_prose(site: Site) -> None:
 
 
 def test_in_a_pipe_nothing_is_wrapped(site: Site, check: RunCommand) -> None:
-    """A program, or grep, gets each sentence in a line; and with `--json` the log is JSON as well."""
+    """Each sentence is on a line of its own. With `--json`, the log is JSON as well."""
     fix = "go to the rack beside the window, and press the button on the host's back; " * 9
     site.configure(f'[detectors.silent]\nsuggested_fix = "{fix.strip()}"\n')
     site.upload("quiet", minutes_ago=45)
@@ -199,7 +199,7 @@ def test_in_a_pipe_nothing_is_wrapped(site: Site, check: RunCommand) -> None:
 
 @pytest.mark.usefixtures("recorded")
 def test_json_is_an_object_a_line(site: Site, check: RunCommand) -> None:
-    """Each finding is its alert row and whether it is new; the last object has the figures."""
+    """Each finding is its alert row and whether it is new. The last object has the totals."""
     *findings, last = check("--json", "--now", NOW.isoformat()).documents
     rows = site.alert_rows()
     *again, last_again = check("--json", "--now", NOW.isoformat()).documents
@@ -213,7 +213,7 @@ def test_json_is_an_object_a_line(site: Site, check: RunCommand) -> None:
 
 @pytest.mark.usefixtures("recorded")
 def test_a_dry_run_emits_nothing(site: Site, check: RunCommand) -> None:
-    """The verdicts are printed; no file is made and none is changed."""
+    """The findings are printed, and no file is created or changed."""
     before = sorted(site.directory.iterdir())
     done = check("--dry-run", "--now", NOW.isoformat())
 
@@ -224,7 +224,7 @@ def test_a_dry_run_emits_nothing(site: Site, check: RunCommand) -> None:
 
 @pytest.mark.usefixtures("recorded")
 def test_a_dry_run_knows_what_was_given(site: Site, check: RunCommand) -> None:
-    """An alert of this hour is not new, and the alert log stays as it is."""
+    """An alert that the log has for this hour is not new. The alert log does not change."""
     check("--now", NOW.isoformat())
     before = site.alerts.read_bytes()
     done = check("--dry-run", "--now", NOW.isoformat())
@@ -252,7 +252,7 @@ def test_a_dry_run_knows_what_was_given(site: Site, check: RunCommand) -> None:
 )
 @pytest.mark.usefixtures("recorded")
 def test_the_silent_detectors_options(options: list[str], expected: set[tuple[str, str]], check: RunCommand) -> None:
-    """Threshold and lookback are taken from the options."""
+    """The options set the threshold and the lookback."""
     done = check("--dry-run", "--now", NOW.isoformat(), *options)
 
     assert {one for one in found(done.stdout) if one[1] == "silent"} == expected
@@ -270,14 +270,14 @@ def test_the_silent_detectors_options(options: list[str], expected: set[tuple[st
 )
 @pytest.mark.usefixtures("recorded")
 def test_the_journal_detectors_options(options: list[str], expected: set[str], check: RunCommand) -> None:
-    """Window and count hold for both detectors that look at the journal."""
+    """The options set window and count of both detectors that read the journal."""
     done = check("--dry-run", "--now", NOW.isoformat(), *options)
 
     assert {host for host, symptom in found(done.stdout) if symptom != "silent"} == expected
 
 
 def test_options_prevail_over_the_configuration(recorded: Site, run_command: RunCommand) -> None:
-    """Paths and limits given as options win; without a file there are the defaults."""
+    """Options override paths and limits of the file. Without a file, the defaults apply."""
     other = recorded.directory / "other.jsonl"
     recorded.configure(
         "[detectors.silent]\nafter = '1h'\n",
@@ -322,7 +322,7 @@ def test_options_prevail_over_the_configuration(recorded: Site, run_command: Run
 )
 @pytest.mark.usefixtures("recorded")
 def test_what_cannot_be_used_is_refused(options: list[str], site: Site, check: RunCommand) -> None:
-    """It is said which option is wrong, with exit status 2; nothing is evaluated and nothing written."""
+    """The error names the option, the exit status is 2, and nothing is evaluated or written."""
     done = check(*options)
 
     assert (done.status, done.stdout) == (2, "")
@@ -336,7 +336,7 @@ def test_what_cannot_be_used_is_refused(options: list[str], site: Site, check: R
 
 
 def test_every_problem_is_said_at_once(site: Site, check: RunCommand) -> None:
-    """Those of the file and those of the options."""
+    """Problems of the file and of the options are reported together."""
     site.config.write_text("tick = 5\n")
     done = check("--fatal-min-count", "0", "--fatal-ratio-threshold", "7")
 
@@ -347,7 +347,7 @@ def test_every_problem_is_said_at_once(site: Site, check: RunCommand) -> None:
 
 @pytest.mark.parametrize("kind", ["missing", "a directory", "a FIFO"])
 def test_without_an_index_there_is_no_verdict(kind: str, site: Site, check: RunCommand) -> None:
-    """It says why, in one line, with exit status 2; no alert is written, not even from the journal."""
+    """The reason is one line, the exit status is 2, and no alert is written, not even one from the journal."""
     site.answer("refused", 412, times=12)
     site.sync_journal()
     if kind == "a directory":
@@ -364,7 +364,7 @@ def test_without_an_index_there_is_no_verdict(kind: str, site: Site, check: RunC
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "a file"])
 def test_without_a_journal_silent_hosts_are_found(kind: str, site: Site, check: RunCommand) -> None:
-    """That is a warning; the index's detectors still run, and the run is a success."""
+    """A missing journal is a warning. The detectors of the index still run, and the exit status is 0."""
     site.upload("quiet", minutes_ago=45)
     if kind == "empty":
         site.journal_directory.mkdir()
@@ -379,7 +379,7 @@ def test_without_a_journal_silent_hosts_are_found(kind: str, site: Site, check: 
 
 
 def test_alerts_that_cannot_be_written_are_a_failure(site: Site, check: RunCommand) -> None:
-    """The verdict is printed all the same, each alert counts as new, and the exit status is 1."""
+    """The findings are printed, each alert counts as new, and the exit status is 1."""
     site.configure(alerts=site.directory / "missing" / "alerts.jsonl")
     site.upload("quiet", minutes_ago=45)
     done = check()
@@ -390,7 +390,7 @@ def test_alerts_that_cannot_be_written_are_a_failure(site: Site, check: RunComma
 
 
 def test_rows_that_cannot_be_read_are_no_failure(site: Site, check: RunCommand) -> None:
-    """Garbage in the index is passed over; a last row without newline counts."""
+    """Invalid rows of the index are skipped. A last row without a newline counts."""
     site.index.write_bytes(b"\xff\nnot JSON\n{}\n\0\0\0\n")
     site.upload("quiet", minutes_ago=45)
     site.index.write_bytes(site.index.read_bytes().rstrip(b"\n"))
@@ -400,7 +400,7 @@ def test_rows_that_cannot_be_read_are_no_failure(site: Site, check: RunCommand) 
 
 
 def test_a_live_row_ahead_of_the_clock_counts_as_now(site: Site, check: RunCommand) -> None:
-    """Without --now a row from the future is a host that has just uploaded, as in the service."""
+    """Without --now, a row with a future time counts as an upload just now, as in the service."""
     site.upload("ahead", minutes_ago=-600)
 
     assert check().last_line == "1 host checked, 0 new alerts"
@@ -409,7 +409,7 @@ def test_a_live_row_ahead_of_the_clock_counts_as_now(site: Site, check: RunComma
 def test_beside_a_running_service_no_alert_is_doubled(
     site: Site, check: RunCommand, start_service: StartService
 ) -> None:
-    """Service and check evaluate alike, and whoever comes second writes nothing."""
+    """Service and `check` find the same, and the second of them writes nothing."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
@@ -443,7 +443,7 @@ def test_its_findings_are_the_services(site: Site, check: RunCommand, start_serv
 
 
 def test_it_holds_back_what_the_service_holds_back(site: Site, check: RunCommand, start_service: StartService) -> None:
-    """A host within its grace, a repeat that is not due, a host known as lost: by the state of the service."""
+    """With the saved state: a host in its grace, a repeat that is not due, and a lost host are not alerted."""
     site.configure('hosts.expected = ["pi-9"]\nalerts.repeat = ["24h"]\ndetectors.silent.lookback = "1h"')
     site.upload("quiet", minutes_ago=45)
     site.upload("well")
@@ -469,7 +469,7 @@ def test_it_holds_back_what_the_service_holds_back(site: Site, check: RunCommand
 def test_without_a_service_a_host_is_missed_if_the_index_reaches_back(
     begins_minutes_ago: int, *, is_missed: bool, site: Site, check: RunCommand
 ) -> None:
-    """Nobody remembers since when a host is missing, and before the index begins it may have uploaded."""
+    """Without a saved state, a host is missed only if the index covers the whole grace."""
     site.configure('hosts.expected = ["pi-9"]')
     site.upload("well", minutes_ago=begins_minutes_ago)
     site.upload("well")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("command", ["run", "check", "demo"])
 def test_each_command_explains_itself(command: str, run_command: RunCommand) -> None:
-    """`--help` of a command names its options and is a success."""
+    """`--help` of a command names its options, with exit status 0."""
     done = run_command(command, "--help")
 
     assert (done.status, done.stderr) == (0, "")
@@ -28,7 +28,7 @@ def test_each_command_explains_itself(command: str, run_command: RunCommand) -> 
 
 
 def test_the_program_names_its_commands(run_command: RunCommand) -> None:
-    """`--help` alone lists them all."""
+    """`--help` alone lists all commands."""
     done = run_command("--help")
 
     assert done.status == 0
@@ -36,7 +36,7 @@ def test_the_program_names_its_commands(run_command: RunCommand) -> None:
 
 
 def test_every_option_of_check_is_explained(run_command: RunCommand) -> None:
-    """None of those that scripts rely on is missing."""
+    """The help has every option that scripts rely on."""
     shown = run_command("check", "--help").stdout
     options = (
         "--config --index-path --alerts-path --journal-directory --lookback-hours --silent-threshold-min"
@@ -48,7 +48,7 @@ def test_every_option_of_check_is_explained(run_command: RunCommand) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["watch"], ["run", "--no-such-option"], ["run", "extra"]])
 def test_what_is_no_command_is_refused(arguments: list[str], run_command: RunCommand) -> None:
-    """With the usage, on stderr, and exit status 2."""
+    """The usage is on stderr, and the exit status is 2."""
     done = run_command(*arguments)
 
     assert (done.status, done.stdout) == (2, "")
@@ -56,12 +56,12 @@ def test_what_is_no_command_is_refused(arguments: list[str], run_command: RunCom
 
 
 def test_it_knows_its_version(run_command: RunCommand) -> None:
-    """The installed package's."""
+    """It prints the version of the installed package."""
     assert run_command("--version").stdout == f"fleet-health {version('fleet-health')}\n"
 
 
 def test_a_reader_that_leaves_early_is_no_error(site: Site) -> None:
-    """`check | head` shows its first lines, and no traceback."""
+    """`check | head` shows its first lines and no traceback."""
     site.upload(*(f"quiet-{number}" for number in range(3_000)), minutes_ago=45)
     site.upload("well")
     process = subprocess.Popen(
@@ -83,7 +83,7 @@ def test_a_reader_that_leaves_early_is_no_error(site: Site) -> None:
 
 
 def test_the_service_does_not_load_what_only_other_commands_need() -> None:
-    """On a small machine every import counts."""
+    """On a small machine, every import costs memory and time."""
     code = (
         "import sys; from fleet_health.cli.main import build_parser; build_parser(['run']);"
         " print([name for name in ('uvicorn', 'fleet_health.cli.commands.demo', 'fleet_health.cli.commands.check')"
@@ -95,7 +95,7 @@ def test_the_service_does_not_load_what_only_other_commands_need() -> None:
 
 
 def test_a_closed_stdin_is_an_empty_one(site: Site) -> None:
-    """As a supervisor may leave it."""
+    """Supervisors may start a program without stdin."""
     command = [sys.executable, "-m", "fleet_health", "patterns", "--config", str(site.configure()), "-"]
     done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, text=True, check=False)
 
@@ -120,7 +120,7 @@ def shell(site: Site, redirection: str, **environment: str) -> subprocess.Comple
 
 
 def test_that_there_is_no_room_for_the_output_is_said(site: Site) -> None:
-    """With a status that is not taken for a finding."""
+    """A full disk is reported, with an exit status that does not mean a finding."""
     done = shell(site, ">/dev/full")
 
     assert (done.returncode, done.stderr) == (74, "stdout cannot be written: No space left on device\n")
@@ -128,7 +128,7 @@ def test_that_there_is_no_room_for_the_output_is_said(site: Site) -> None:
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
 def test_who_wants_the_exit_status_alone_may_close_the_rest(redirection: str, site: Site) -> None:
-    """It is the same, and nothing is said elsewhere instead."""
+    """With stdout closed, the exit status is the same, and nothing is written elsewhere."""
     done = shell(site, redirection)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -138,7 +138,7 @@ def test_who_wants_the_exit_status_alone_may_close_the_rest(redirection: str, si
     ("encoding", "shown"), [("ascii", "zo\\xeb \\u65e5\\u672c"), ("latin-1", "zoë \\u65e5\\u672c")]
 )
 def test_letters_that_a_terminal_has_not_are_escaped(encoding: str, shown: str, site: Site) -> None:
-    """Whatever the hosts are called, and whatever the lines hold."""
+    """Host names and lines may have any characters; those that the encoding lacks are escaped."""
     done = shell(site, "", PYTHONIOENCODING=encoding)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -162,7 +162,7 @@ def test_letters_that_a_terminal_has_not_are_escaped(encoding: str, shown: str, 
     ],
 )
 def test_a_mistyped_word_is_recognized(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A command, an action, an option, or a choice of one; behind the usage of the command that was called."""
+    """The error suggests a command, action, option or choice, below the usage of the command that was called."""
     with pytest.raises(SystemExit) as stopped:
         run_command_line(arguments)
 
@@ -171,7 +171,7 @@ def test_a_mistyped_word_is_recognized(arguments: list[str], hint: str, capsys: 
 
 
 def test_a_wrong_argument_shows_the_usage_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
-    """Not that of the whole program. States are listed as they are typed."""
+    """It is not the usage of the whole program. States are listed as they are typed."""
     for arguments in (["notify", "history", "--frobnicate"], ["status", "--state=x"]):
         with pytest.raises(SystemExit):
             run_command_line(arguments)
@@ -183,7 +183,7 @@ def test_a_wrong_argument_shows_the_usage_of_its_command(capsys: pytest.CaptureF
 
 @pytest.mark.parametrize("action", ["status", "history", "test"])
 def test_an_action_reads_the_configuration_that_is_named_before_it_or_behind(action: str) -> None:
-    """Without one, that of the machine."""
+    """Without `--config`, it reads the installed configuration."""
     parse = build_parser(["notify"]).parse_args
 
     assert parse(["notify", action]).config is None

@@ -38,7 +38,7 @@ while zpty -r shell seen; do :; done
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what the command prints, named as each shell wants it, and a file to be found."""
+    """A directory with the scripts that the command prints, named as each shell expects, and a file to complete."""
     directory = tmp_path_factory.mktemp("completion")
     for shell, name in (("bash", "fleet-health"), ("zsh", "_fleet-health")):
         command = [sys.executable, "-m", "fleet_health", "completion", shell]
@@ -63,7 +63,7 @@ def in_bash(scripts: Path, *lines: Sequence[str]) -> list[set[str]]:
 
 
 def in_zsh(scripts: Path, line: str) -> str:
-    """Return what zsh makes of a line."""
+    """Return how zsh completes a line."""
     told = scripts / "told"
     told.unlink(missing_ok=True)
     subprocess.run(
@@ -77,7 +77,7 @@ def in_zsh(scripts: Path, line: str) -> str:
 
 
 def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
-    """None is missing, and none is another command's."""
+    """It offers all options of the command, and none of another one."""
     parsers = list(all_parsers(build_parser()))
     options = [{option for action in arguments(parser) for option in action.option_strings} for parser in parsers]
 
@@ -104,12 +104,12 @@ def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
     ],
 )
 def test_bash_completes(words: list[str], offered: set[str], scripts: Path) -> None:
-    """Commands, choices and files, each where it belongs."""
+    """It completes commands, choices and files, each in its place."""
     assert in_bash(scripts, words) == [offered]
 
 
 def test_zsh_can_read_it(scripts: Path) -> None:
-    """Its syntax is right."""
+    """The script has no syntax error."""
     subprocess.run(["zsh", "-n", scripts / "_fleet-health"], check=True)
 
 
@@ -128,12 +128,12 @@ def test_zsh_can_read_it(scripts: Path) -> None:
     ],
 )
 def test_zsh_completes(line: str, completed: str, scripts: Path) -> None:
-    """The same, on a terminal."""
+    """It completes commands, choices and files, on a terminal."""
     assert in_zsh(scripts, line) == completed
 
 
 def test_without_the_library_it_says_what_to_install() -> None:
-    """It is an extra."""
+    """The library is an optional dependency."""
     code = (
         "import importlib.util as u; find = u.find_spec;"
         " u.find_spec = lambda name: None if name == 'shtab' else find(name);"
@@ -146,7 +146,7 @@ def test_without_the_library_it_says_what_to_install() -> None:
 
 
 def test_no_other_shell_is_promised(run_command: RunCommand) -> None:
-    """It is refused by name."""
+    """Another shell is refused by name."""
     done = run_command("completion", "fish")
 
     assert done.status == 2

@@ -50,7 +50,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_a_good_configuration_is_good(config: Path, run_command: RunCommand) -> None:
-    """And it is said which."""
+    """The output names the file."""
     done = run_command("config", "check", "--config", config)
 
     assert (done.status, done.stdout) == (0, f"{config}: good\n")
@@ -58,7 +58,7 @@ def test_a_good_configuration_is_good(config: Path, run_command: RunCommand) -> 
 
 @pytest.mark.parametrize("action", ["check", "show"])
 def test_a_bad_one_is_refused_with_every_problem(action: str, config: Path, run_command: RunCommand) -> None:
-    """As the service would."""
+    """It reports the same problems as the service."""
     config.write_text('tick = "soon"\ntock = 1\n')
     done = run_command("config", action, "--config", config)
 
@@ -66,7 +66,7 @@ def test_a_bad_one_is_refused_with_every_problem(action: str, config: Path, run_
 
 
 def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run_command: RunCommand) -> None:
-    """TOML, each setting with its origin, overrides and mute windows too."""
+    """`show` prints valid TOML with overrides and mute windows, and the origin of each setting."""
     shown = run_command("config", "show", "--config", config).stdout
     again = config.with_name("again.toml")
     again.write_text(shown)
@@ -83,7 +83,7 @@ def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run
 
 
 def test_both_can_be_documents(config: Path, run_command: RunCommand) -> None:
-    """What is in force, and what is wrong."""
+    """`show` and `check` print JSON with `--json`."""
     (all_of_it,) = run_command("config", "show", "--json", "--config", config).documents
     (of_a_host,) = run_command("config", "show", "--json", "bench-7", "--config", config).documents
     (good,) = run_command("config", "check", "--json", "--config", config).documents
@@ -112,7 +112,7 @@ def test_both_can_be_documents(config: Path, run_command: RunCommand) -> None:
 def test_a_hosts_limits_are_those_that_it_is_evaluated_by(  # noqa: PLR0917
     host: str, after: str, origin: str | None, ratio: float, config: Path, run_command: RunCommand
 ) -> None:
-    """The most specific override wins, and it is said which."""
+    """The most specific override applies, and the output names it."""
     shown = run_command("config", "show", host, "--config", config).stdout
     document = tomllib.loads(shown)["detectors"]
     settings = load(config)

@@ -15,20 +15,20 @@ PROMISES = (Path(__file__).parents[2] / "packaging/doc/json.md").read_text()
 
 
 def promised(document: str) -> set[str]:
-    """Return the keys that stand in json.md's row of a document, whatever they are within."""
+    """Return the keys in json.md's row of a document, nested ones included."""
     (row,) = re.findall(rf"^\| {re.escape(document)} \| (.*) \|$", PROMISES, re.MULTILINE)
     return set(re.findall(r"`([a-z_]+)`", row)) - {"s", "r", "b"} - {"silence", "grace", "inhibition"}
 
 
 def keys_of(value: Any) -> set[str]:
-    """Return all keys of a document, and of what is in it."""
+    """Return all keys of a document, nested ones included."""
     if isinstance(value, dict):
         return set(value) | {key for one in value.values() for key in keys_of(one)}
     return {key for one in value for key in keys_of(one)} if isinstance(value, list) else set()
 
 
 def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand, start_service: StartService) -> None:
-    """Of a site where there is something of everything."""
+    """The site has at least one of everything that a document can show."""
     always = 'from = "00:00"\nto = "00:00"\n'
     site.configure(f'[[quiet]]\nhosts = ["nobody"]\n{always}')
     site.show_all_symptoms()

@@ -45,7 +45,7 @@ def verdict(done: Finished, symptom: str) -> dict[str, Any]:
 def test_every_figure_stands_against_its_limit(
     site: Site, explain: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """With the setting that the limit is, and the override that set it; and the lines that show it."""
+    """Each value has its limit, the setting and override it comes from, and the lines that show the value."""
     site.configure('[[overrides]]\nhosts = ["ref*"]\ndetectors.fatal-only.min_count = 7')
     site.show_all_symptoms()
     site.sync_journal()
@@ -88,7 +88,7 @@ def test_what_holds_an_alert_back_is_said(
     run_command: RunCommand,
     start_service: StartService,
 ) -> None:
-    """A silence with who and why; a cause that is notified instead; a host that is to stand for a while first."""
+    """A silence with its author and reason, a cause that is notified instead, or a `for` that is not over."""
     site.configure('hosts.expected = ["absent"]\n[receiver.failing]\nmin_hosts = 1')
     site.upload("well")
     site.upload("quiet", minutes_ago=45)
@@ -114,7 +114,7 @@ def test_what_holds_an_alert_back_is_said(
 def test_a_share_of_refusals_is_explained_where_it_is_looked_for(
     site: Site, explain: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """It is alerted with its share; by default it is not looked for."""
+    """A configured share is explained and alerted. By default there is none."""
     for minutes in range(90, 0, -3):
         at_us = now_us() - minutes * 60_000_000
         site.answer("partial", 422 if minutes % 2 else 201, at_us=at_us)
@@ -155,7 +155,7 @@ def test_a_share_of_refusals_is_explained_where_it_is_looked_for(
 def test_why_an_incident_is_notified_or_not(
     repeat: str, hours: int, lost_at: int | None, expected: str, tmp_path: Path
 ) -> None:
-    """For this hour, or until the next interval; and nothing more if it is lost."""
+    """It was notified in this hour or within the repeat interval. A lost host is not notified again."""
     (config := tmp_path / "config.toml").write_text(f"alerts.repeat = {repeat}")
     last_notified_at = 1_795_435_200_000_000
     incident = Incident("a", "silent", last_notified_at, last_notified_at=last_notified_at, lost_at=lost_at)
@@ -189,7 +189,7 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
     run_command: RunCommand,
     start_service: StartService,
 ) -> None:
-    """Nobody wants to hear of it, so it is nothing to call for; what is in doubt, and that no alert can be foreseen."""
+    """A silenced incident in doubt stays silenced. The doubt is shown, and no alert is predicted."""
     site.configure()
     site.upload("well")
     site.answer("refused", 412, times=12)
@@ -219,7 +219,7 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
 
 
 def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], start_service: StartService) -> None:
-    """With the nearest name; and without a service, that."""
+    """An unknown host gets the nearest name as a suggestion. Without a service, the output says so."""
     site.configure('hosts.ignore = ["bench-*"]')
     site.upload("pi-12", "büro 1", "[::1]")
     site.answer("pi-12", 201)
@@ -241,7 +241,7 @@ def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], 
 def test_a_learned_limit_is_explained_and_outlives_a_restart(
     site: Site, explain: Callable[..., Finished], start_service: StartService, run_command: RunCommand
 ) -> None:
-    """With where it comes from and the intervals as a picture; a second service knows it though the rows are gone."""
+    """It has its origin and a chart of the intervals. A restarted service still has it, although the rows are gone."""
     site.configure(
         'detectors.silent.cadence = "learned"\n[[overrides]]\nhosts = ["nightly"]\n'
         'detectors.silent.expected = "daily 02:00 +- 1h"'

@@ -32,7 +32,7 @@ CONFIG = 'alerts.resolve_after = "1ms"\nalerts.flap_limit = 1000\nreceiver.enabl
 
 
 class Follower:
-    """A `follow` that runs: what it has printed so far."""
+    """A running `follow`, and what it has printed so far."""
 
     def __init__(self, process: subprocess.Popen[bytes], directory: Path) -> None:
         self.process = process
@@ -40,27 +40,27 @@ class Follower:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """The documents that it has printed."""
+        """Return the documents it has printed."""
         return [json.loads(line) for line in self._out.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
     @property
     def text(self) -> str:
-        """What it has printed."""
+        """Return what it has printed."""
         return self._out.read_text()
 
     @property
     def stderr(self) -> str:
-        """What it has said beside that."""
+        """Return what it has written to stderr."""
         return self._err.read_text()
 
     def kinds(self, host: str) -> list[str]:
-        """Return what was notified of a host."""
+        """Return the kinds of notification for a host."""
         return [row["kind"] for row in self.rows if row["host"] == host]
 
 
 @pytest.fixture
 def follow(site: Site) -> Callable[..., Any]:
-    """Run the command for the site, for as long as a context lasts."""
+    """Run the command for the site while the context lasts."""
 
     @contextmanager
     def run(*arguments: str | Path, stdout: IO[bytes] | int | None = None) -> Iterator[Follower]:
@@ -78,7 +78,7 @@ def follow(site: Site) -> Callable[..., Any]:
 def test_nothing_is_missed_and_nothing_comes_twice(
     site: Site, follow: Callable[..., Any], start_service: StartService, eventually: Eventually
 ) -> None:
-    """Each resolution, through a stop and a kill of the service, with what it notifies meanwhile."""
+    """Each notification arrives once, through a stop and a kill of the service."""
     site.configure(CONFIG)
     site.begin_journal()
     site.upload("one", "two", "three", minutes_ago=50)
@@ -113,7 +113,7 @@ def test_nothing_is_missed_and_nothing_comes_twice(
 def test_a_cursor_file_survives_the_follower(
     site: Site, follow: Callable[..., Any], start_service: StartService
 ) -> None:
-    """What was notified while it was down comes first; as text, a line for each."""
+    """Notifications from its downtime come first. As text, each is a line."""
     site.configure(CONFIG)
     site.begin_journal()
     site.upload("one", minutes_ago=50)
@@ -137,7 +137,7 @@ def test_a_cursor_file_survives_the_follower(
 
 
 def test_it_ends_when_nobody_reads(site: Site, follow: Callable[..., Any], start_service: StartService) -> None:
-    """Quietly, though nothing is notified."""
+    """It ends without an error when its stdout is closed, even if nothing is notified."""
     site.configure(CONFIG)
     site.accept("well")
     site.sync_journal()
@@ -153,7 +153,7 @@ def test_it_ends_when_nobody_reads(site: Site, follow: Callable[..., Any], start
 
 
 def test_a_cursor_file_that_cannot_be_read_is_said(site: Site, run_command: RunCommand) -> None:
-    """Before anything is followed."""
+    """It is reported before anything is followed."""
     site.configure(CONFIG)
     done = run_command("follow", "--config", site.config, "--cursor-file", site.directory)
 
@@ -163,7 +163,7 @@ def test_a_cursor_file_that_cannot_be_read_is_said(site: Site, run_command: RunC
 def test_who_may_not_connect_is_told_so(
     public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
-    """At once, for it would be of no use to wait; and nobody is told that the service is not running."""
+    """A denied connection is reported at once, without waiting, and not as a service that is not running."""
     control = public_directory / "control.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(control))
@@ -183,7 +183,7 @@ def test_who_may_not_connect_is_told_so(
 
 
 def test_incidents_are_listed_until_a_week_after_their_end(site: Site, start_service: StartService) -> None:
-    """With ids that survive a restart; who knows the list may wait for a change of it."""
+    """Their ids survive a restart. A client that has the list may wait for it to change."""
     site.configure(CONFIG)
     site.begin_journal()
     site.upload("one", "two", minutes_ago=50)
@@ -218,7 +218,7 @@ def test_incidents_are_listed_until_a_week_after_their_end(site: Site, start_ser
 
 
 def tag_of(client: ApiClient) -> str:
-    """Return the tag of the incidents as they are."""
+    """Return the tag of the current list of incidents."""
     client.request("HEAD", "/v1/incidents")
     response = client.getresponse()
     response.read()

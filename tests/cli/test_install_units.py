@@ -27,7 +27,7 @@ def files(directory: Path) -> set[str]:
 
 
 def test_everything_that_is_listed_is_in_a_wheel() -> None:
-    """What packaging/files names is among the package's data, or a program of pipx or uv could not put it in place."""
+    """Package data includes each file of packaging/files, or programs of pipx and uv could not install it."""
     data = tomllib.loads((_ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["fleet_health"]
     names = {"files", "default-config.toml", *(name for name, _ in listed() if not name.startswith("made/"))}
 
@@ -36,7 +36,7 @@ def test_everything_that_is_listed_is_in_a_wheel() -> None:
 
 
 def test_the_units_start_this_program(tmp_path: Path) -> None:
-    """Every unit and drop-in names it, and none what packaging/install.sh would have put there."""
+    """Every unit and drop-in has the path of this program, and none has that of packaging/install.sh."""
     assert main(["install-units", "--into", str(tmp_path)]) == 0
 
     unit = (tmp_path / _UNITS / "fleet-health.service").read_text()
@@ -54,7 +54,7 @@ def test_the_units_start_this_program(tmp_path: Path) -> None:
 
 
 def test_again_and_removed(tmp_path: Path) -> None:
-    """The configuration is the operator's: it is never written twice, and stays."""
+    """A second run changes nothing. The configuration is the operator's: it is neither overwritten nor removed."""
     into = ["--into", str(tmp_path)]
     assert main(["install-units", *into]) == 0
     config = tmp_path / "etc/fleet-health/config.toml"
@@ -95,7 +95,7 @@ def test_where_it_cannot_be_done(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nothing is changed, and the reason is shown with what to do."""
+    """Nothing is changed, and the error has the reason and what to do."""
     change(monkeypatch)
 
     assert main(["install-units"]) == 2
@@ -103,7 +103,7 @@ def test_where_it_cannot_be_done(
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The path and the reason are shown."""
+    """The error has the path and the reason."""
     (tmp_path / "usr").write_text("")
 
     assert main(["install-units", "--into", str(tmp_path)]) == 1
@@ -111,5 +111,5 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_the_list_is_that_of_packaging() -> None:
-    """In a checkout the files are those of packaging/ themselves."""
+    """In a checkout, the files are those of packaging/ themselves."""
     assert SYSTEM.resolve() == _ROOT / "packaging"

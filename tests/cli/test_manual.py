@@ -39,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(page: Path, *, locale: str = "C.UTF-8", width: int = 80) -> str:
-    """Return what man shows of a page, and make sure that it has nothing to complain about."""
+    """Return a page as man shows it, and check that man reports no warning."""
     environment = {**os.environ, "LC_ALL": locale, "MANWIDTH": str(width), "MAN_KEEP_FORMATTING": ""}
     done = subprocess.run(
         ["man", "--warnings", "-l", page], env=environment, capture_output=True, text=True, check=True
@@ -51,7 +51,7 @@ def shown(page: Path, *, locale: str = "C.UTF-8", width: int = 80) -> str:
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 @pytest.mark.parametrize("name", NAMES)
 def test_man_shows_it_without_a_warning(name: str, locale: str, pages: Path) -> None:
-    """On a plain terminal too, and every line fits."""
+    """Every line fits, even on a plain terminal."""
     lines = shown(pages / name, locale=locale).splitlines()
 
     assert lines[-1].startswith(f"fleet-health {version('fleet-health')} ")
@@ -60,7 +60,7 @@ def test_man_shows_it_without_a_warning(name: str, locale: str, pages: Path) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_mandoc_has_no_complaint(name: str, pages: Path) -> None:
-    """From warnings on. Its notes on style ask for short lines of input, which nobody reads."""
+    """From warnings on. Style notes are ignored: they only ask for short lines of input."""
     done = subprocess.run(
         ["mandoc", "-T", "lint", "-W", "warning", pages / name], capture_output=True, text=True, check=False
     )
@@ -71,14 +71,14 @@ def test_mandoc_has_no_complaint(name: str, pages: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_can_be_found_by_what_it_is_about(name: str, pages: Path) -> None:
-    """`apropos` knows the name and the purpose."""
+    """`apropos` finds its name and its purpose."""
     found = subprocess.run(["lexgrog", pages / name], capture_output=True, text=True, check=True).stdout
 
     assert f'"{name.rpartition(".")[0]} - ' in found
 
 
 def test_every_command_and_option_is_explained(pages: Path) -> None:
-    """Each command has a part of its own, with all of its arguments and what is said of them."""
+    """Each command has a section with all of its arguments and their help."""
     text = shown(pages / NAMES[0], width=5000)
 
     for parser in list(all_parsers(build_parser()))[1:]:
@@ -93,7 +93,7 @@ def test_every_command_and_option_is_explained(pages: Path) -> None:
 
 
 def test_choices_are_listed(pages: Path) -> None:
-    """Also where something else stands for them in the usage."""
+    """They are listed even if the usage shows a placeholder for them."""
     text = shown(pages / NAMES[0], width=1000)
 
     assert "--log-level {debug,info,warning,error}" in text
@@ -103,7 +103,7 @@ def test_choices_are_listed(pages: Path) -> None:
 
 
 def test_every_key_is_explained_with_its_default(pages: Path) -> None:
-    """Under its whole name, with what it takes and the default, as it is written in a file."""
+    """Each has its full name, its type and its default, as it is written in a file."""
     text = shown(pages / NAMES[1], width=1000)
     settings, _, lists = text.partition("\n   [[overrides]]\n")
 
@@ -122,7 +122,7 @@ def test_every_key_is_explained_with_its_default(pages: Path) -> None:
 
 
 def test_the_examples_are_commands_that_there_are(pages: Path) -> None:
-    """Each is shown as it is typed, and the command line takes it."""
+    """The parser accepts each example as it is printed."""
     text = shown(pages / NAMES[0], width=200)
 
     for _, line in EXAMPLES:
@@ -133,7 +133,7 @@ def test_the_examples_are_commands_that_there_are(pages: Path) -> None:
 
 
 def test_the_example_configurations_are_good(pages: Path, tmp_path: Path) -> None:
-    """And can be copied from the page."""
+    """They are valid, and can be copied from the page."""
     text = shown(pages / NAMES[1], width=200)
 
     for example in CONFIGURATIONS.values():
@@ -143,7 +143,7 @@ def test_the_example_configurations_are_good(pages: Path, tmp_path: Path) -> Non
 
 
 def test_what_the_example_lacks_is_noticed() -> None:
-    """And what is neither comment nor setting."""
+    """So is a line that is neither a comment nor a setting."""
     text = EXAMPLE.read_text()
 
     with pytest.raises(ValueError, match=r"lacks hosts\.limit$"):
@@ -162,5 +162,5 @@ def test_what_the_example_lacks_is_noticed() -> None:
     ],
 )
 def test_nothing_in_a_text_is_taken_for_roff(text: str, made: str) -> None:
-    """It is shown as it stands."""
+    """Every character is shown as it is."""
     assert prose(text) == made

@@ -32,7 +32,7 @@ MARK, MORE = "@@", "%%"
 
 
 class Shell:
-    """An interactive bash on a terminal, which writes down the words of a line instead of running it."""
+    """An interactive bash on a terminal that writes down the words of a line instead of running it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -48,9 +48,9 @@ class Shell:
         )
 
     def complete(self, line: str) -> tuple[str, ...]:
-        """Type a line, press TAB at its end, and return the words that the shell makes of it then.
+        """Type a line, press TAB at its end, and return the words that the shell then parses.
 
-        Nothing if a quote is still open. On a busy machine a tenth of a second may be too short for an answer.
+        They are empty if a quote is still open. On a busy machine, the response may come too late for a completion.
         """
         told = self.directory / "told"
         told.unlink(missing_ok=True)
@@ -103,7 +103,7 @@ def shell(site: Site) -> Shell:
 def test_hosts_and_silences_are_completed(
     site: Site, shell: Shell, start_service: StartService, run_command: RunCommand, eventually: Eventually
 ) -> None:
-    """Where they belong; a single one is written out with a blank behind it."""
+    """They are completed where they are expected. A unique match is followed by a space."""
     site.upload("pi-01", "bench-3")
     config = ("--config", str(site.config))
     with start_service(site):
@@ -130,7 +130,7 @@ def test_hosts_and_silences_are_completed(
 def test_a_hostile_name_is_one_word(
     name: str, site: Site, shell: Shell, start_service: StartService, eventually: Eventually
 ) -> None:
-    """The shell makes of the completed line just the name that the service shows, and runs nothing."""
+    """The shell parses the completed line as exactly the name that the service has, and runs nothing."""
     site.upload(name)
     line = f"fleet-health explain --config {site.config} x"
     whole = (*shlex.split(line)[:-1], host_name(name))
@@ -144,7 +144,7 @@ def test_a_hostile_name_is_one_word(
 def test_a_name_between_quotes(
     quote: str, site: Site, shell: Shell, start_service: StartService, eventually: Eventually
 ) -> None:
-    """It is completed within the quotes that are open."""
+    """It is completed within the open quotes."""
     site.upload("pi-01")
     line = f"fleet-health explain --config {site.config} {quote}pi"
     with start_service(site):
@@ -153,7 +153,7 @@ def test_a_name_between_quotes(
 
 @pytest.mark.parametrize("fault", ["not running", "hanging", "a link", "bad configuration"])
 def test_without_an_answer_nothing_is_offered(fault: str, site: Site, shell: Shell, run_command: RunCommand) -> None:
-    """No error is printed, and the line stays as it was."""
+    """No error is printed, and the line does not change."""
     path = site.directory / "control.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         if fault == "hanging":
@@ -173,7 +173,7 @@ def test_without_an_answer_nothing_is_offered(fault: str, site: Site, shell: She
 
 
 def test_it_waits_a_tenth_of_a_second(site: Site) -> None:
-    """For a service that takes the question and never answers, by the clock of the process that asks."""
+    """It does not wait longer for a service that accepts the request and never responds."""
     site.configure()
     code = (
         "import time; from fleet_health.cli.names import print_names; begun = time.monotonic();"

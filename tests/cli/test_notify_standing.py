@@ -20,7 +20,7 @@ DESTINATION = '[[destinations]]\nname = "phone"\ntype = "exec"\ncommand = ["/bin
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration with a destination, and with nobody who sends anything to it."""
+    """A configuration with a destination, while `fleet-health notify` is not running."""
     (path := tmp_path / "config.toml").write_text(f'notify.control = "{tmp_path}/none.sock"\n{DESTINATION}')
     return path
 
@@ -40,7 +40,7 @@ def config(tmp_path: Path) -> Path:
 def test_a_destination_that_gets_nothing_is_named(
     states: dict[str, str], expected: list[str], config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the last error."""
+    """The problem has the last error."""
     rows = [{"name": name, "state": state, "last_error": "E"} for name, state in states.items()]
     monkeypatch.setattr(notify_standing, "ask", lambda *_, **__: {"destinations": rows})
 
@@ -48,14 +48,14 @@ def test_a_destination_that_gets_nothing_is_named(
 
 
 def test_without_destinations_nobody_is_asked(config: Path) -> None:
-    """The unit is disabled then."""
+    """The unit is disabled then, so its socket is not asked."""
     config.write_text(config.read_text().replace(DESTINATION, ""))
 
     assert notify_problems(config) == notify_problems(None) == []
 
 
 def test_who_may_not_ask_sees_no_problem(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor if the file is wrong, which is shown by itself."""
+    """A denied or refused request is no problem. Neither is an invalid file, which is reported elsewhere."""
     for error in (ForbiddenError("no"), RefusedError("no")):
 
         def ask(*_: Any, error: Exception = error, **__: Any) -> None:
@@ -72,7 +72,7 @@ def test_who_may_not_ask_sees_no_problem(config: Path, monkeypatch: pytest.Monke
 
 
 def test_status_shows_that_nothing_is_sent(site: Site, run_command: RunCommand, start_service: StartService) -> None:
-    """As a problem, with exit status 1; for programs and for Nagios, too."""
+    """It is a problem, with exit status 1, as text, as JSON and for Nagios."""
     site.configure()
     site.begin_journal()
     site.upload("well")

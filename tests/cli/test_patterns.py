@@ -35,7 +35,7 @@ def patterns(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 @pytest.mark.parametrize("name", ["nginx", "combined", "Caddy"])
 def test_the_documented_examples_read_real_lines(name: str, site: Site, run_command: RunCommand) -> None:
-    """Lines that the real servers wrote: uploads alone, and nothing that a client only claims in its name."""
+    """They match the uploads of real servers, and nothing that a client puts into its own name."""
     (example,) = re.findall(rf"```toml\n# {name}\n(.*?)```", RECIPES.read_text(), re.DOTALL)
     site.config.write_text(example)
     done = run_command("patterns", "--config", site.config, DATA / f"{name.lower()}-access.log", "--json")
@@ -50,7 +50,7 @@ def test_the_documented_examples_read_real_lines(name: str, site: Site, run_comm
 
 
 def test_no_name_is_cut_on_a_narrow_terminal(site: Site) -> None:
-    """The list goes on in the next line."""
+    """The list continues on the next line."""
     report = Report(load(site.configure()).receivers[0].journal)
     for number in range(12):
         report.add(f'1.2.3.4:5 - "PUT /v1/episodes/sensor-gateway-{number:02}/e HTTP/1.1" 201'.encode())
@@ -65,7 +65,7 @@ def test_no_name_is_cut_on_a_narrow_terminal(site: Site) -> None:
 
 
 def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[..., Finished]) -> None:
-    """Of the receiver's journal: hosts, statuses, rejections, and lines that are alike as one."""
+    """Hosts, statuses and rejections of the receiver's journal are shown. Similar lines are shown as one."""
     for host, times in (("pi-1", 3), ("pi-2", 1)):
         site.answer(host, 201, times=times)
     site.answer("pi-1", 412)
@@ -99,7 +99,7 @@ def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[
 
 
 def test_hosts_that_only_one_source_knows_are_warned_of(site: Site, run_command: RunCommand) -> None:
-    """A pattern that takes in too much of a name makes hosts of its own, and in quotes that shows."""
+    """A pattern that matches too much of a name creates other hosts. The quotes around names make that visible."""
     site.configure("journal.unstamped = { contains = 'missing', host = 'host=(?P<host>.*) missing' }")
     site.upload("pi-1")
     site.answer("pi-1", 201)
@@ -118,7 +118,7 @@ def test_hosts_that_only_one_source_knows_are_warned_of(site: Site, run_command:
 
 
 def test_nothing_that_matches_is_said_with_what_to_do(site: Site, patterns: Callable[..., Finished]) -> None:
-    """Exit status 1; and where there are no lines at all, that it may be another unit."""
+    """The exit status is 1. Without any line, the output suggests that the unit may be another one."""
     site.journal.append("GET / 200")
     site.sync_journal()
     nothing = patterns()
@@ -133,7 +133,7 @@ def test_nothing_that_matches_is_said_with_what_to_do(site: Site, patterns: Call
 
 
 def test_whatever_is_in_a_file_is_read(site: Site, patterns: Callable[..., Finished]) -> None:
-    """Long lines, bytes that are no text, and more shapes than can be told apart."""
+    """Long lines, invalid UTF-8 and any number of shapes are no error."""
     file = site.directory / "lines"
     words = (
         f"{'abcdefghij'[number % 10]}{'klmnopqrst'[number // 10 % 10]}" * (number // 100 + 1)
@@ -151,7 +151,7 @@ def test_whatever_is_in_a_file_is_read(site: Site, patterns: Callable[..., Finis
 
 
 def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, patterns: Callable[..., Finished]) -> None:
-    """With exit status 2: a file or a journal that is not there, and a time that is none."""
+    """A missing file, a missing journal and an invalid time give exit status 2."""
     command = [sys.executable, "-m", "fleet_health", "patterns", "--config", str(site.configure()), "-", "--json"]
     line = b'10.0.0.7:1 - "PUT /v1/episodes/a/b HTTP/1.1" 201\n'
     piped = subprocess.run(command, input=line, capture_output=True, check=False, env=os.environ)
@@ -167,7 +167,7 @@ def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, pattern
 
 
 def test_a_log_that_was_compressed_is_refused(site: Site, patterns: Callable[..., Finished]) -> None:
-    """With what makes lines of it, rather than with what is in it."""
+    """The error has a command that decompresses the file, and nothing of its content."""
     file = site.directory / "access.log.2.gz"
     file.write_bytes(gzip.compress(b'"PUT /v1/episodes/a/b HTTP/1.1" 201\n'))
     done = patterns(file)
@@ -177,7 +177,7 @@ def test_a_log_that_was_compressed_is_refused(site: Site, patterns: Callable[...
 
 
 def test_an_interrupt_ends_it_quietly(site: Site) -> None:
-    """Without a traceback, with the exit status that shells give."""
+    """There is no traceback, and the exit status is the one of shells."""
     command = ["-m", "fleet_health", "patterns", "--config", str(site.configure()), "-"]
     # A test that runs in the background of a shell ignores SIGINT, and so would all that it starts.
     process = subprocess.Popen(
@@ -211,12 +211,12 @@ def test_an_interrupt_ends_it_quietly(site: Site) -> None:
     ],
 )
 def test_lines_that_differ_in_figures_have_one_shape(line: str, shape: str) -> None:
-    """Words stay as they are, also those that could be hexadecimal."""
+    """Words stay as they are, even words that could be hexadecimal."""
     assert line_shape(line) == shape
 
 
 def test_lines_of_another_format_get_a_reason_and_a_pattern(site: Site, patterns: Callable[..., Finished]) -> None:
-    """The pattern that is offered reads them; of other lines nothing is said."""
+    """The suggested pattern matches them, and is not suggested for other lines."""
     log = site.directory / "access.log"
     line = '10.0.0.7 - - [26/Nov/2026:05:55:43 +0000] "PUT /v1/episodes/pi-{}/e HTTP/1.0" 201 0 "-" "shipper"\n'
     log.write_text("".join(line.format(number) for number in range(7)) + 'INFO: x - "PUT /v1/episodes/a" 412\n')

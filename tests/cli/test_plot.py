@@ -57,12 +57,12 @@ for path in sys.argv[1:]:
 
 
 def empty() -> Timeline:
-    """Make a timeline of a month, by the hour, in which nothing happened."""
+    """Make a timeline of a month, in bins of an hour, without anything in it."""
     return Timeline(SINCE, UNTIL, bins=DAYS * 24)
 
 
 def month(hosts: int) -> Timeline:
-    """Make a month of a fleet; of every three hosts one is in trouble for a while."""
+    """Make a month of a fleet in which every third host has incidents for a while."""
     chance, timeline = random.Random(hosts), empty()  # noqa: S311 - it is to be the same each time
     for number in range(hosts):
         host = f"pi-{number:03d}"
@@ -110,7 +110,7 @@ def places(svg: ET.Element, names: set[str]) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("hosts", [5, 60, 300])
 def test_every_host_shown_has_its_name_apart_from_the_others(hosts: int, tmp_path: Path) -> None:
-    """Names, symptoms and gaps stand there as text, and no name reaches into the next."""
+    """Names, symptoms and gaps are text, and no name overlaps the next."""
     timeline = month(hosts)
     svg = drawn(timeline, tmp_path)
     shown = {row.name for row in arrange(timeline).hosts}
@@ -125,7 +125,7 @@ def test_every_host_shown_has_its_name_apart_from_the_others(hosts: int, tmp_pat
 
 @pytest.mark.parametrize("hosts", [5, 60])
 def test_the_legend_has_the_symptoms_that_occur_and_no_others(hosts: int, tmp_path: Path) -> None:
-    """Each stands there with how many incidents there were."""
+    """Each has the number of its incidents."""
     timeline = month(hosts)
     occurring = [episode.symptom for episode in timeline.episodes]
 
@@ -135,7 +135,7 @@ def test_the_legend_has_the_symptoms_that_occur_and_no_others(hosts: int, tmp_pa
 
 
 def test_of_too_many_hosts_those_in_most_trouble_are_shown(tmp_path: Path) -> None:
-    """First by how long, then by how often refused; and the title says how many are left out."""
+    """They are ordered by the time in incidents, then by refusals. The title has the number of hosts left out."""
     timeline = month(300)
     for _ in range(3):
         timeline.add("refused-now-and-then", KINDS.index("client_errors"), SINCE)
@@ -157,7 +157,7 @@ def test_of_too_many_hosts_those_in_most_trouble_are_shown(tmp_path: Path) -> No
 
 
 def test_hosts_with_incidents_come_first() -> None:
-    """Then they come by name; one that is expected and never came has a row too, and `*` has none."""
+    """The others follow by name. An expected host without uploads has a row, and `*` has none."""
     timeline = empty()
     for host in ("a", "c", "b"):
         timeline.add(host, 0, SINCE)
@@ -170,7 +170,7 @@ def test_hosts_with_incidents_come_first() -> None:
 
 
 def test_a_host_that_flaps_is_drawn_at_once(tmp_path: Path) -> None:
-    """Its incidents are one artist: several thousand would take minutes."""
+    """All of its incidents are one artist: several thousand would take minutes."""
     artists = []
     for incidents in (1, 200):
         timeline = empty()
@@ -184,7 +184,7 @@ def test_a_host_that_flaps_is_drawn_at_once(tmp_path: Path) -> None:
 
 
 def test_incidents_that_overlap_do_not_cover_each_other() -> None:
-    """Each gets a lane, which is free again after it; what lies outside is cut off or left out."""
+    """Each gets a lane, which is free again after its end. Anything outside the span is cut off or left out."""
     timeline = empty()
     hours = [(-9, 5), (2, 9), (5, 7), (-9, -5)]
     timeline.episodes = [Episode("a", "x", SINCE + a * HOUR_US, SINCE + b * HOUR_US, 1, "") for a, b in hours]
@@ -196,7 +196,7 @@ def test_incidents_that_overlap_do_not_cover_each_other() -> None:
 
 
 def test_gaps_that_overlap_are_one() -> None:
-    """With both reasons, each once; what lies outside is cut off or left out."""
+    """The merged gap has each reason once. Anything outside the span is cut off or left out."""
     timeline = empty()
     hours = [(-9, 2, "a"), (1, 3, "b"), (2, 4, "a"), (6, 7, "c"), (-9, -5, "d")]
     timeline.gaps = {"journal": tuple(Gap(SINCE + a * HOUR_US, SINCE + b * HOUR_US, why) for a, b, why in hours)}
@@ -208,7 +208,7 @@ def test_gaps_that_overlap_are_one() -> None:
 
 
 def test_traffic_is_outlined_where_it_was() -> None:
-    """A shape for each run of columns; an unstamped upload is not counted as another 4xx; a share can be seen."""
+    """Each run of columns is a shape. Unstamped uploads are not other 4xx, and a small share is visible."""
     timeline = Timeline(0, 10 * HOUR_US, bins=10)
     for at, kinds in ((1, "uploads accepted"), (2, "accepted"), (5, "client_errors unstamped"), (8, "server_errors")):
         for kind in kinds.split():
@@ -231,7 +231,7 @@ def test_traffic_is_outlined_where_it_was() -> None:
 
 
 def test_bins_too_narrow_to_be_seen_share_a_column() -> None:
-    """Nothing of what they hold is lost."""
+    """All of their values are in the column."""
     timeline = Timeline(0, 100_000 * SECOND_US, bins=100_000)
     timeline.add("a", 0, 99_999 * SECOND_US)
 
@@ -241,7 +241,7 @@ def test_bins_too_narrow_to_be_seen_share_a_column() -> None:
 
 
 def test_a_png_is_as_large_as_its_rows_need(tmp_path: Path) -> None:
-    """All are equally wide; more hosts make it higher."""
+    """The width is fixed, and the height grows with the number of hosts."""
     sizes = {}
     for hosts in (5, 60):
         path = tmp_path / f"{hosts}.png"
@@ -255,7 +255,7 @@ def test_a_png_is_as_large_as_its_rows_need(tmp_path: Path) -> None:
 
 
 def test_the_same_timeline_gives_the_same_bytes(tmp_path: Path) -> None:
-    """In another process too, with another seed of its hashes and other settings of matplotlib."""
+    """The bytes depend on no process, hash seed or setting of matplotlib."""
     settings = tmp_path / "matplotlibrc"
     settings.write_text("font.size: 30\naxes.facecolor: black\n")
     pictures = []
@@ -269,7 +269,7 @@ def test_the_same_timeline_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_hostile_names_are_only_names(tmp_path: Path) -> None:
-    """No formula, no markup, no control character; a long one is cut, and what the font lacks is escaped."""
+    """They are no formula, markup or control characters. Long ones are cut; glyphs that the font lacks are escaped."""
     timeline = empty()
     for host in ("$x_1$", "$unbalanced", "<script>alert(1)</script>", "a\x1b[31mb", "W" * 200, "\u6f22"):
         timeline.add(host, 0, SINCE)
@@ -298,7 +298,7 @@ def test_hostile_names_are_only_names(tmp_path: Path) -> None:
     ],
 )
 def test_a_stretch_in_which_nothing_happened_can_be_drawn(timeline: Timeline, tmp_path: Path) -> None:
-    """It says so."""
+    """The picture says that there is nothing."""
     assert {"no host was seen", "no incidents"} <= set(texts(drawn(timeline, tmp_path)))
 
 
@@ -313,7 +313,7 @@ def test_a_stretch_in_which_nothing_happened_can_be_drawn(timeline: Timeline, tm
     ],
 )
 def test_ticks_are_round_and_few(minutes: float, labels: list[str]) -> None:
-    """Evenly apart, from a midnight on, and named by what is new."""
+    """They are evenly spaced, count from midnight, and are labelled with the part that changes."""
     until = SINCE + int(minutes * 60 * SECOND_US)
     found = ticks(SINCE, until)
     apart = {later - at for (at, _), (later, _) in itertools.pairwise(found)}
@@ -325,7 +325,7 @@ def test_ticks_are_round_and_few(minutes: float, labels: list[str]) -> None:
 
 
 def test_ticks_count_from_midnight_wherever_the_stretch_begins() -> None:
-    """Before the first midnight too."""
+    """This also holds before the first midnight."""
     found = ticks(SINCE - 5 * HOUR_US - 1, SINCE + 17 * HOUR_US)
 
     assert [label for _, label in found[:5]] == ["20:00", "22:00", "10-21", "02:00", "04:00"]
@@ -333,7 +333,7 @@ def test_ticks_count_from_midnight_wherever_the_stretch_begins() -> None:
 
 @pytest.mark.usefixtures("in_berlin")
 def test_ticks_are_round_in_the_local_zone() -> None:
-    """Also after the clocks were set back in between: on 2026-10-25 at 01:00 UTC in Berlin."""
+    """This also holds after the clocks were set back: on 2026-10-25 at 01:00 UTC in Berlin."""
     since = SINCE + 3 * 24 * HOUR_US + 19 * HOUR_US
     found = ticks(since, since + 34 * HOUR_US)
 
@@ -348,14 +348,14 @@ def test_ticks_are_round_in_the_local_zone() -> None:
 
 @pytest.mark.parametrize("lacking", SEEN_WITHOUT)
 def test_the_colours_of_a_row_are_told_apart_by_everyone(lacking: str) -> None:
-    """Those of the traffic, and those of the incidents of one host, differ plainly whichever cones are lacking."""
+    """Colours of traffic, and of the incidents of one host, differ plainly with any kind of colour blindness."""
     for colors in ([color for color, _ in style.TRAFFIC.values()], [style.SYMPTOMS[symptom] for symptom in PER_HOST]):
         for one, other in itertools.combinations(colors, 2):
             assert math.dist(as_seen(one, lacking), as_seen(other, lacking)) > 15, (one, other)
 
 
 def as_seen(color: str, lacking: str) -> tuple[float, float, float]:
-    """Return a colour in CIE Lab, as it is seen."""
+    """Return a colour in CIE Lab, as it is seen if these cones are missing."""
     channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     seen = [min(1, max(0, sum(map(operator.mul, row, linear)))) for row in SEEN_WITHOUT[lacking]]
@@ -367,7 +367,7 @@ def as_seen(color: str, lacking: str) -> tuple[float, float, float]:
 
 
 def test_an_old_picture_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
-    """The new one has the mode that new files have."""
+    """The new file has the mode of newly created files."""
     path = tmp_path / "plot.svg"
     path.write_text("old")
     umask = os.umask(0o027)
@@ -382,7 +382,7 @@ def test_an_old_picture_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> 
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """What stands in the way is left as it is."""
+    """The file or directory at that path does not change."""
     (tmp_path / "directory.svg").mkdir()
 
     with pytest.raises(PlotError, match=r"missing/plot\.svg: No such file or directory"):
@@ -394,7 +394,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["plot", "plot.pdf", "svg", ".svg", "plot.svg.gz", ""])
 def test_another_suffix_is_refused(name: str, tmp_path: Path) -> None:
-    """It says what was expected, on the command line and in the call."""
+    """The error lists the accepted suffixes, on the command line and in the call."""
     with pytest.raises(argparse.ArgumentTypeError, match=r"expected a name that ends in \.svg or \.png"):
         plot_format(name)
     with pytest.raises(PlotError, match=r"expected a name that ends in \.svg or \.png"):
@@ -403,12 +403,12 @@ def test_another_suffix_is_refused(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["plot.svg", "plot.PNG", "a/b.svg"])
 def test_a_known_suffix_is_taken(name: str) -> None:
-    """In capitals too."""
+    """Upper case is accepted too."""
     assert plot_format(name) == Path(name)
 
 
 def test_a_matplotlib_that_is_not_whole_is_named(tmp_path: Path) -> None:
-    """As after an upgrade of something that it needs."""
+    """An upgrade of one of its dependencies can break its import."""
     (tmp_path / "matplotlib").mkdir()
     (tmp_path / "matplotlib" / "__init__.py").write_text("raise ImportError('no numpy of that kind')")
     done = subprocess.run(
@@ -425,7 +425,7 @@ def test_a_matplotlib_that_is_not_whole_is_named(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing is written."""
+    """No file is written."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
     with pytest.raises(PlotError, match=r"packaging/install\.sh --with-plot"):

@@ -15,7 +15,7 @@ from fleet_health.cli.render.progress import Progress
 
 
 def shown(columns: int) -> list[str]:
-    """Show three quarters of something on a terminal of so many columns; return what was written over each other."""
+    """Show three quarters on a terminal of so many columns, and return each text that was written over the last."""
     reader, writer = os.openpty()
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     with os.fdopen(writer, "w") as stream, Progress(stream) as progress:
@@ -39,13 +39,13 @@ def shown(columns: int) -> list[str]:
     ],
 )
 def test_a_bar_is_no_longer_than_the_line(columns: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And gone in the end. A terminal of no columns has not said how many it has."""
+    """It is erased at the end. A terminal with no columns does not report its width."""
     monkeypatch.setattr("fleet_health.cli.render.progress._EVERY_S", 3_600)
     assert shown(columns)[2:] == [line, ""]
 
 
 def test_elsewhere_nothing_is_shown() -> None:
-    """As in a file, or the journal."""
+    """A file or the journal gets no progress."""
     stream = io.StringIO()
     with Progress(stream) as progress:
         progress.begin("reading", 0, 100)

@@ -27,7 +27,7 @@ def reload(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 def test_what_changes_is_said_and_then_done(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """The settings, what fires and what resolves; with --dry-run nothing is done."""
+    """It prints changed settings, new incidents and resolved ones. With --dry-run, it applies nothing."""
     site.configure()
     site.show_all_symptoms()
     site.upload("slow", minutes_ago=20)
@@ -67,7 +67,7 @@ def test_what_changes_is_said_and_then_done(
 def test_what_will_not_be_told_of_at_once_is_marked(
     site: Site, reload: Callable[..., Finished], run_command: RunCommand, start_service: StartService
 ) -> None:
-    """By a silence, by a mute window that comes with it, for the sake of a cause, or because it has a grace."""
+    """Incidents that are silenced, muted, inhibited or pending are marked."""
     site.configure("receiver.failing.enabled = false\ndetectors.fatal-only.min_count = 20")
     site.upload("well")
     site.upload("quiet", "known", "news", minutes_ago=25)
@@ -95,7 +95,7 @@ def test_what_will_not_be_told_of_at_once_is_marked(
 def test_what_is_no_longer_looked_for_is_named(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """It does not resolve: a host that is ignored, and a detector that is switched off."""
+    """Incidents of an ignored host or a disabled detector do not resolve; they are listed as dropped."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -114,7 +114,7 @@ def test_what_is_no_longer_looked_for_is_named(
 def test_texts_that_only_follow_the_unit_are_no_changes(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """Advice names the unit that is watched; who has changed the unit changed nothing else."""
+    """Advice names the unit, so it changes with the setting `journal.unit`, which is listed anyway."""
     site.configure('journal.unit = "one.service"')
     with start_service(site) as service:
         service.until_evaluated_anew()
@@ -127,7 +127,7 @@ def test_texts_that_only_follow_the_unit_are_no_changes(
 def test_what_cannot_be_foreseen_is_named(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """What lies further back than is known, or in another place, or is ignored."""
+    """It lists a longer lookback, changed sources, and hosts that are no longer ignored."""
     site.configure('hosts.ignore = ["q*"]')
     site.show_all_symptoms()
     site.sync_journal()
@@ -146,7 +146,7 @@ def test_what_cannot_be_foreseen_is_named(
 def test_a_configuration_that_is_wrong_changes_nothing(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """Every problem is named, with exit status 2; and without a service it is 4."""
+    """Every problem is reported, with exit status 2. Without a running service, it is 4."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)
@@ -171,7 +171,7 @@ def test_a_configuration_that_is_wrong_changes_nothing(
 def test_a_service_is_found_though_its_configuration_is_no_toml(
     site: Site, start_service: StartService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where it listens by default, if that is the installed configuration; the mistake is shown, too."""
+    """For the installed configuration, the default socket is used. The error is shown, too."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)
@@ -199,7 +199,7 @@ def test_a_service_is_found_though_its_configuration_is_no_toml(
 def test_a_destination_that_cannot_be_used_is_said(
     site: Site, start_service: StartService, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the command, as root, of the installed configuration: the service may not look at secrets."""
+    """The command checks it as root, for the installed configuration: the service may not read secrets."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)
@@ -220,7 +220,7 @@ def test_a_destination_that_cannot_be_used_is_said(
 def test_what_cannot_be_written_is_said_before_and_after(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """A directory that is missing is a problem; with an alert log that cannot be written, the reload is refused."""
+    """The preview reports it. With an alert log that cannot be written, the reload is refused."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)
@@ -251,7 +251,7 @@ def test_what_cannot_be_written_is_said_before_and_after(
 def test_a_service_is_found_by_a_configuration_that_it_refused(
     site: Site, run_command: RunCommand, start_service: StartService
 ) -> None:
-    """It goes on with the old one, and says that itself; only what is wrong about its own path hides it."""
+    """It reports the refusal itself. Only an error in `control.path` prevents the connection."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)

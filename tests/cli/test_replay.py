@@ -43,10 +43,10 @@ Said = tuple[str, str, str, str]
 
 
 def record_anything(site: Site, random: Random, since: Instant, until: Instant) -> None:
-    """Write of whatever may happen: refusals, gaps, a receiver that stops; rows out of order, doubled and damaged.
+    """Record random refusals, gaps and stops of the receiver, with rows out of order, repeated and damaged.
 
-    What the journal accepts has a row: since when the receiver was down, if nothing but its start shows that, goes by
-    all that was known when it started, of which `check` without a saved state has a window only.
+    Each accepted upload has a row. Otherwise the begin of a downtime could depend on entries older than the window,
+    which `check` without a saved state does not read.
     """
     hosts = [f"pi-{number}" for number in range(random.randint(1, 6))]
     rows = [(random.choice(hosts), random.randint(since, until)) for _ in range(random.randint(0, 60))]
@@ -84,7 +84,7 @@ def record_anything(site: Site, random: Random, since: Instant, until: Instant) 
 
 
 def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> list[Said]:
-    """Return what `check --now` finds."""
+    """Return the findings of `check --now`."""
     parser = argparse.ArgumentParser()
     check.add_parser(parser.add_subparsers())
     arguments = ["check", "--config", str(site.config), "--dry-run", "--json", "--now", iso(now)]
@@ -110,7 +110,7 @@ def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> lis
     "keys", ["", "[receiver.failing]\nmin_hosts = 1", '[detectors.silent]\nafter = "10m"\nlookback = "45m"']
 )
 def test_each_tick_finds_what_check_finds(keys: str, seed: int, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """On random inputs: the same hosts, symptoms, figures and words, in however many processes; and so what follows."""
+    """On random inputs, hosts, symptoms, values and texts are equal, with any number of processes."""
     random = Random(seed)  # noqa: S311 - nothing is secret here
     since, until = NOON, NOON + 3 * HOUR
     site.configure(
@@ -143,7 +143,7 @@ def test_each_tick_finds_what_check_finds(keys: str, seed: int, site: Site, caps
 
 @pytest.fixture
 def recorded(site: Site) -> Site:
-    """One host falls silent at noon and is back at two; another is refused for half an hour, and accepted later."""
+    """One host is silent from noon to two. Another one is refused for half an hour, and accepted later."""
     site.configure(tick="5m")
     for minute in range(-60, 240, 5):
         at = NOON + minute * MINUTE
@@ -162,7 +162,7 @@ def recorded(site: Site) -> Site:
 
 
 def replay(run_command: RunCommand, site: Site, *arguments: str) -> dict[str, Any]:
-    """Replay from noon to four; return the document."""
+    """Replay from noon to four, and return the document."""
     done = run_command(
         "replay", "--config", site.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR), "--json", *arguments
     )
@@ -171,7 +171,7 @@ def replay(run_command: RunCommand, site: Site, *arguments: str) -> dict[str, An
 
 
 def test_what_would_have_fired_when_and_for_how_long(recorded: Site, run_command: RunCommand) -> None:
-    """An incident opens at the tick that finds it and ends at the one that sees it to be over."""
+    """An incident opens at the tick that finds it, and ends at the tick that finds it resolved."""
     document = replay(run_command, recorded)
     shown = run_command(
         "replay", "--config", recorded.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR)
@@ -198,7 +198,7 @@ def test_what_would_have_fired_when_and_for_how_long(recorded: Site, run_command
 
 
 def test_another_configuration_is_compared(recorded: Site, run_command: RunCommand, site: Site) -> None:
-    """What it would have told besides, and what not."""
+    """The difference lists the incidents that only one of the configurations has."""
     old = site.directory / "old.toml"
     old.write_text(site.config.read_text().replace('tick = "5m"', 'tick = "5m"\ndetectors.fatal-only.min_count = 100'))
     lax = recorded.directory / "lax.toml"
@@ -227,7 +227,7 @@ def test_another_configuration_is_compared(recorded: Site, run_command: RunComma
 def test_what_was_not_understood_for_a_while_is_known_as_of_then(
     source: str, site: Site, run_command: RunCommand
 ) -> None:
-    """In that time `blind` fires, as it would have; and it is listed beside the result, though all is well since."""
+    """`blind` fires for that time, as in the service, and is listed even if it has resolved since."""
     site.configure('blind_after = "15m"', tick="5m")
     for minute in range(-300, 240, 2):
         at = NOON + minute * MINUTE
@@ -254,7 +254,7 @@ def test_what_was_not_understood_for_a_while_is_known_as_of_then(
 
 @pytest.fixture
 def unsteady(site: Site) -> Site:
-    """One host falls silent and comes back, over and over; another does so once, at night, when it is muted."""
+    """One host flaps between silent and well. Another one is silent once, at night, when it is muted."""
     window = '[[quiet]]\ndays = ["mon"]\nfrom = "20:00"\nto = "21:00"\nzone = "UTC"\nhosts = ["night"]\n'
     site.configure(window, tick="5m")
     for minute in range(-60, 24 * 60, 5):
@@ -274,7 +274,7 @@ def unsteady(site: Site) -> Site:
 
 
 def test_many_incidents_are_summed_up(unsteady: Site, run_command: RunCommand) -> None:
-    """By host and symptom, with what was not notified and why; each of them only if that is asked for."""
+    """The summary has hosts, symptoms and suppressed alerts with reasons. An option lists each incident."""
     command = ("replay", "--config", unsteady.config, "--since", iso(NOON), "--until", iso(NOON + 24 * HOUR))
     short, listed = (run_command(*command, *more).stdout for more in ((), ("--list",)))
     document = run_command(*command, "--json").documents[0]
@@ -296,7 +296,7 @@ def test_many_incidents_are_summed_up(unsteady: Site, run_command: RunCommand) -
 
 
 def test_why_there_was_no_alert_is_said(unsteady: Site, run_command: RunCommand) -> None:
-    """A mute window, or that it flaps; flapping itself is notified once, as the service does, and begins and ends."""
+    """The reason is a mute window or flapping. Flapping is notified once, and has a begin and an end."""
     command = ("replay", "--config", unsteady.config, "--since", iso(NOON), "--until", iso(NOON + 24 * HOUR))
     document, listed = run_command(*command, "--json").documents[0], run_command(*command, "--list").stdout
 
@@ -318,7 +318,7 @@ def test_why_there_was_no_alert_is_said(unsteady: Site, run_command: RunCommand)
 
 
 def test_both_configurations_are_drawn(recorded: Site, run_command: RunCommand) -> None:
-    """Below each other, each with its name."""
+    """The two pictures are below each other, each with the name of its configuration."""
     later, picture = recorded.directory / "later.toml", recorded.directory / "p.svg"
     later.write_text(recorded.config.read_text() + '[detectors.silent]\nafter = "3h"\n')
     command = ("replay", "--config", later, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR))
@@ -330,7 +330,7 @@ def test_both_configurations_are_drawn(recorded: Site, run_command: RunCommand) 
 
 
 def test_what_opens_later_has_changed(recorded: Site, run_command: RunCommand) -> None:
-    """It is neither added nor gone: as it was stands above as it is."""
+    """An incident with another begin is listed as changed, neither as added nor as gone."""
     later = recorded.directory / "later.toml"
     later.write_text(recorded.config.read_text() + '[detectors.silent]\nafter = "45m"\n')
     command = ("replay", "--config", later, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR))
@@ -348,7 +348,7 @@ def test_what_opens_later_has_changed(recorded: Site, run_command: RunCommand) -
 
 
 def test_what_stands_at_the_end_has_no_end(recorded: Site, run_command: RunCommand) -> None:
-    """It lasted until then at least; and where the journal begins too late, that is said."""
+    """An open incident has no end. If the journal begins after the start of the span, the output says so."""
     until = NOON + HOUR
     done = run_command(
         *("replay", "--config", recorded.config, "--since", iso(NOON - 10 * HOUR), "--until", iso(until), "--json")
@@ -360,7 +360,7 @@ def test_what_stands_at_the_end_has_no_end(recorded: Site, run_command: RunComma
 
 
 def test_it_is_drawn_as_well(recorded: Site, run_command: RunCommand) -> None:
-    """What is printed stands in the picture."""
+    """The picture has the printed incidents."""
     picture = recorded.directory / "p.svg"
     done = run_command(
         *("replay", "--config", recorded.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR)),
@@ -380,7 +380,7 @@ def test_it_is_drawn_as_well(recorded: Site, run_command: RunCommand) -> None:
 
 
 def test_the_picture_shows_from_when_on_there_is_a_journal(recorded: Site, run_command: RunCommand) -> None:
-    """What stands before that is hatched: of these hosts nobody knows how they were answered."""
+    """The time before it is hatched, because the responses are unknown."""
     drawn = {}
     for hours, picture in ((3, recorded.directory / "before.svg"), (1, recorded.directory / "p.svg")):
         arguments = ("--since", iso(NOON - hours * HOUR), "--until", iso(NOON + HOUR), "--plot", picture)
@@ -392,7 +392,7 @@ def test_the_picture_shows_from_when_on_there_is_a_journal(recorded: Site, run_c
 
 
 def test_that_the_journal_is_empty_is_said(recorded: Site, run_command: RunCommand) -> None:
-    """Its directory may be another one than was meant, or what is in it be damaged."""
+    """Its directory may be wrong, or its files damaged."""
     (recorded.directory / "other").mkdir()
     (recorded.directory / "other" / "x.journal").write_text("damaged")
     recorded.configure(journal=recorded.directory / "other", tick="5m")
@@ -404,7 +404,7 @@ def test_that_the_journal_is_empty_is_said(recorded: Site, run_command: RunComma
 
 
 def test_who_is_ignored_is_not_in_the_picture(recorded: Site, run_command: RunCommand) -> None:
-    """As nobody watches that host."""
+    """An ignored host has no row."""
     picture = recorded.directory / "p.svg"
     recorded.configure('[hosts]\nignore = ["we*"]', tick="5m")
     arguments = ("--since", iso(NOON), "--until", iso(NOON + HOUR), "--plot", picture)
@@ -415,7 +415,7 @@ def test_who_is_ignored_is_not_in_the_picture(recorded: Site, run_command: RunCo
 
 
 def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None:
-    """The temporary directory holds but 16 KiB."""
+    """The temporary directory has room for only 16 KiB."""
     recorded.upload(*(f"pi-{number}" for number in range(2_000)), at_us=NOON)
     done = subprocess.run(
         [sys.executable, "-m", "fleet_health", "replay", "--config", recorded.config, "--since", iso(NOON)],
@@ -444,7 +444,7 @@ def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None
     ],
 )
 def test_what_cannot_be_done_is_said(arguments: list[str], complaint: str, site: Site, run_command: RunCommand) -> None:
-    """With exit status 2."""
+    """The exit status is 2."""
     site.configure()
     done = run_command("replay", "--config", site.config, *arguments)
 
@@ -456,7 +456,7 @@ def test_what_cannot_be_done_is_said(arguments: list[str], complaint: str, site:
 def test_what_is_missing_is_said_before_the_work(
     missing: str, recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where another process would have read it, and what only the other configuration reads."""
+    """This includes sources that only another process, or only the other configuration, reads."""
     monkeypatch.setattr("fleet_health.cli.commands.replay.replayed", lambda *_: pytest.fail("it has begun"))
     absent, new, old = (recorded.directory / name for name in ("absent", "new.toml", "old.toml"))
     for path, which in ((new, ""), (old, "the old ")):
@@ -476,7 +476,7 @@ def test_what_is_missing_is_said_before_the_work(
 def test_a_plot_that_cannot_be_written_is_said_before_the_work(
     plot: str, complaint: str, recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With exit status 1."""
+    """The exit status is 1."""
     monkeypatch.setattr("fleet_health.cli.commands.replay.replayed", lambda *_: pytest.fail("it has begun"))
     (recorded.directory / "journal.svg").mkdir()
     status = main(["replay", "--config", str(recorded.config), "--plot", str(recorded.directory / plot)])
@@ -488,7 +488,7 @@ def test_a_plot_that_cannot_be_written_is_said_before_the_work(
 def test_what_was_found_is_told_also_if_it_cannot_be_drawn(
     recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The disk was full in the end."""
+    """The result is printed even if the disk is full when the picture is written."""
     monkeypatch.setattr(
         "fleet_health.cli.commands.replay.draw", Mock(side_effect=PlotError("p.svg: No space left on device"))
     )
@@ -503,7 +503,7 @@ def test_what_was_found_is_told_also_if_it_cannot_be_drawn(
 def test_a_host_that_only_the_journal_shows_is_known_for_the_whole_lookback(
     site: Site, run_command: RunCommand
 ) -> None:
-    """From before any window, to `check` without a saved state and at the begin of a replay alike; not from before."""
+    """This holds for `check` without a saved state and for the first tick of a replay."""
     site.configure(tick="5m")
     site.journal.append("Started the receiver.", at_us=NOON - 26 * HOUR)
     site.answer("forgotten", 201, at_us=NOON - 24 * HOUR - 2 * MINUTE)
@@ -523,7 +523,7 @@ def test_a_host_that_only_the_journal_shows_is_known_for_the_whole_lookback(
 
 
 def test_of_a_journal_that_is_too_long_the_latest_part_is_read(site: Site) -> None:
-    """In order, in stretches that grow as long as there is room for them."""
+    """The entries are in order. They are read in spans that grow until the limit is reached."""
     site.journal.append("Started the receiver.", at_us=NOON - 26 * HOUR)
     for hours_ago in range(20, 0, -1):
         site.answer(f"pi-{hours_ago}", 201, at_us=NOON - hours_ago * HOUR + MINUTE)
@@ -548,7 +548,7 @@ def test_of_a_journal_that_is_too_long_the_latest_part_is_read(site: Site) -> No
 def test_a_clock_that_was_set_ahead_makes_nobody_silent(
     set_back_after: int | None, expected: set[tuple[str, str]], site: Site, run_command: RunCommand
 ) -> None:
-    """The journal's entries have the time of a clock that is never set: by that the skipped time did not pass."""
+    """The monotonic times of the journal show that the skipped time did not pass."""
     site.configure(tick="5m")
     for minute in range(-60, 60):
         ahead = minute > 0 and (set_back_after is None or minute <= set_back_after)
@@ -570,7 +570,7 @@ def test_a_clock_that_was_set_ahead_makes_nobody_silent(
 
 
 def test_limits_that_are_learned_are_those_of_check(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each tick finds what `check` finds as of then, in however many processes."""
+    """Each tick finds what `check` finds at that instant, with any number of processes."""
     random = Random(7)  # noqa: S311 - nothing is secret here
     site.configure('[detectors.silent]\ncadence = "learned"', tick="30m")
     since, until, day = NOON, NOON + 6 * HOUR, 24 * HOUR

@@ -32,7 +32,7 @@ HOSTS = ("pi-01", "pi-02", "pi-03")
 
 
 class Lab:
-    """A machine's journal, with whatever logs there, and the directory of a receiver."""
+    """A machine's journal, with the programs that log to it, and the directory of a receiver."""
 
     def __init__(self, directory: Path) -> None:
         self.journal, self.config = directory / "journal", directory / "etc/config.toml"
@@ -53,24 +53,24 @@ class Lab:
         self.log(*(f'10.0.0.7:51234 - "PUT /v1/episodes/{host}/e HTTP/1.1" 201' for host in hosts), unit=unit, **fields)
 
     def index(self, *hosts: str, home: Path | None = None) -> Path:
-        """Write an index, and return where it is."""
+        """Write an index, and return its path."""
         path = (home or self.home) / "index.jsonl"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"".join(index_row(host, now_us()) for host in hosts))
         return path
 
     def process(self, home: Path | None = None) -> int:
-        """Start a process whose directory is the receiver's, and return its number."""
+        """Start a process in the directory of the receiver, and return its PID."""
         environment = {"PATH": os.environ["PATH"]}  # those of whoever runs the tests may lead anywhere
         self._processes.append(subprocess.Popen(["sleep", "600"], cwd=home or self.home, env=environment))
         return self._processes[-1].pid
 
     def close(self) -> None:
-        """Have all entries written."""
+        """Flush all entries to the journal."""
         self._file.close()
 
     def end(self) -> None:
-        """End what was started."""
+        """End the processes that were started."""
         for process in self._processes:
             process.kill()
             process.wait()
@@ -83,7 +83,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    """One without an entry."""
+    """A lab whose journal is empty."""
     one = Lab(tmp_path)
     yield one
     one.end()
@@ -104,7 +104,7 @@ def setup(lab: Lab, run_command: RunCommand) -> Callable[..., Finished]:
 def test_recorded_lines_of_real_servers(
     name: str, lab: Lab, setup: Callable[..., Finished], run_command: RunCommand
 ) -> None:
-    """The configuration is good, finds the hosts of the lines, and the index of the process that wrote them."""
+    """The configuration is valid, and has the receiver's hosts and the index of its process."""
     index = lab.index("pi-01", "pi-02", "pi-04")
     pid = lab.process()
     lab.log(*(DATA / f"{name}-access.log").read_text().splitlines(), unit="proxy.service", _PID=pid)
@@ -136,7 +136,7 @@ def test_only_what_differs_from_the_default_is_written(lab: Lab, setup: Callable
 
 
 def test_two_receivers(lab: Lab, setup: Callable[..., Finished], tmp_path: Path, run_command: RunCommand) -> None:
-    """Who has an index of its own with its hosts is a receiver of its own; a proxy of another one is not."""
+    """A program with an index of its hosts is a receiver. A proxy of another receiver is not."""
     homes = [tmp_path / "one", tmp_path / "two"]
     for home, host in zip(homes, ("pi-01", "pi-02"), strict=True):
         lab.index(host, home=home)
@@ -179,7 +179,7 @@ def test_containers_and_units_of_users(
     setup: Callable[..., Finished],
     run_command: RunCommand,
 ) -> None:
-    """They are named so that nobody else's lines count."""
+    """The match is narrow enough to exclude lines of other programs."""
     lab.serve(*HOSTS, **entry)  # type: ignore[arg-type]
 
     assert setup("--yes").status == 0
@@ -190,7 +190,7 @@ def test_containers_and_units_of_users(
 
 
 def test_nothing_found_says_what_was_looked_at(lab: Lab, setup: Callable[..., Finished]) -> None:
-    """And which lines about uploads could not be read."""
+    """It also shows lines about uploads that could not be parsed."""
     lab.log("Started.", "GET / HTTP/1.1", unit="web.service")
     lab.log("took a PUT /files/pi-01/x of 3 MB\x1b[31m", unit="odd.service")
 
@@ -206,7 +206,7 @@ def test_nothing_found_says_what_was_looked_at(lab: Lab, setup: Callable[..., Fi
 
 
 def test_print_writes_nothing(lab: Lab, setup: Callable[..., Finished]) -> None:
-    """Stdout is the configuration alone."""
+    """Stdout has only the configuration."""
     lab.serve(*HOSTS)
 
     done = setup("--print")
@@ -218,7 +218,7 @@ def test_print_writes_nothing(lab: Lab, setup: Callable[..., Finished]) -> None:
 
 
 def test_a_configuration_is_not_replaced_unasked(lab: Lab, setup: Callable[..., Finished]) -> None:
-    """One of comments alone holds nothing to lose; of any other a copy is kept."""
+    """A file of comments is replaced. One with settings needs --replace, and a copy of it is kept."""
     lab.serve(*HOSTS)
     lab.config.write_text("# as installed\n")
     assert setup("--yes").status == 0
@@ -235,7 +235,7 @@ def test_a_configuration_is_not_replaced_unasked(lab: Lab, setup: Callable[..., 
 
 
 def test_questions_need_a_terminal(lab: Lab, setup: Callable[..., Finished]) -> None:
-    """It does not hang on a pipe."""
+    """Without one, the command does not wait for answers."""
     lab.serve(*HOSTS)
 
     done = setup()
@@ -245,7 +245,7 @@ def test_questions_need_a_terminal(lab: Lab, setup: Callable[..., Finished]) -> 
 
 
 def test_without_a_journal(lab: Lab, tmp_path: Path, run_command: RunCommand) -> None:
-    """The place where none is is named."""
+    """The error names the directory without a journal."""
     lab.serve(*HOSTS)
     lab.close()
     (tmp_path / "empty").mkdir()
@@ -258,7 +258,7 @@ def test_without_a_journal(lab: Lab, tmp_path: Path, run_command: RunCommand) ->
 
 
 class Terminal:
-    """The command on a terminal, answered by a person."""
+    """The command on a terminal, where a test types the answers."""
 
     def __init__(self, *arguments: str) -> None:
         self._fd, theirs = pty.openpty()
@@ -275,7 +275,7 @@ class Terminal:
         self.seen = ""
 
     def wait_for(self, text: str) -> None:
-        """Read until the text stands there."""
+        """Read until the text is shown."""
         while text not in self.seen:
             assert select.select([self._fd], [], [], PATIENCE_S)[0], self.seen
             try:
@@ -286,14 +286,14 @@ class Terminal:
             self.seen += block.decode().replace("\r\n", "\n")
 
     def answer(self, question: str, text: str) -> None:
-        """Wait for a question, and type."""
+        """Wait for a question, and type the answer."""
         self.wait_for(question)
         self.seen = self.seen.partition(question)[2]
         self._wait_until_it_reads()
         os.write(self._fd, text.encode())
 
     def _wait_until_it_reads(self) -> None:
-        """Wait until it sleeps in read(2): a signal between the question and the call would only be seen behind it."""
+        """Wait until it sleeps in read(2): a signal between question and call would be handled only after it."""
         syscall = Path(f"/proc/{self.process.pid}/syscall")
         patience = Patience()
         while syscall.read_text().split()[1:2] != ["0x0"]:
@@ -316,7 +316,7 @@ def _take_terminal(fd: int) -> None:
 
 @pytest.fixture
 def terminal(lab: Lab) -> Iterator[Callable[..., Terminal]]:
-    """Start it on a terminal."""
+    """Start the command on a terminal."""
     started: list[Terminal] = []
 
     def start(*more: str) -> Terminal:
@@ -331,7 +331,7 @@ def terminal(lab: Lab) -> Iterator[Callable[..., Terminal]]:
 
 
 def test_a_conversation(lab: Lab, terminal: Callable[..., Terminal], tmp_path: Path) -> None:
-    """Wrong answers are asked again; another index than the first is taken by its path."""
+    """Invalid answers are asked again. An index that was not found is given by its path."""
     lab.index(*HOSTS)
     elsewhere = lab.index("pi-01", home=tmp_path / "elsewhere")
     lab.serve(*HOSTS, *HOSTS, _PID=lab.process())
@@ -355,7 +355,7 @@ def test_a_conversation(lab: Lab, terminal: Callable[..., Terminal], tmp_path: P
 def test_nothing_is_written_when_it_is_left(
     question: str, left_by: tuple[str, int, str], lab: Lab, terminal: Callable[..., Terminal]
 ) -> None:
-    """By Ctrl-C or Ctrl-D, at any question."""
+    """Ctrl-C and Ctrl-D leave it at any question."""
     key, status, said = left_by
     lab.serve(*HOSTS)
     shell = terminal()
@@ -371,7 +371,7 @@ def test_nothing_is_written_when_it_is_left(
 
 
 def test_no_is_an_answer(lab: Lab, terminal: Callable[..., Terminal]) -> None:
-    """A file with settings is not replaced unless that is typed."""
+    """A file with settings is only replaced if the answer is yes. The default is no."""
     lab.serve(*HOSTS)
     lab.config.write_text('tick = "1m"\n')
     shell = terminal()

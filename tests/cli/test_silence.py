@@ -34,13 +34,13 @@ def silence(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 
 def listed(silence: Callable[..., Finished]) -> list[dict[str, Any]]:
-    """Return the silences that hold."""
+    """Return the active silences."""
     silences: list[dict[str, Any]] = silence("list", "--json").documents[0]["silences"]
     return silences
 
 
 def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
-    """Each step says what it did."""
+    """Each command prints what it did."""
     none = silence("list")
     made = silence("pi-*", "--symptom", "silent", "--for", "2h", "--reason", "moving house")
     (one,) = listed(silence)
@@ -94,7 +94,7 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
 def test_what_is_asked_for_wrongly_is_said(
     arguments: list[str], complaint: str, site: Site, silence: Callable[..., Finished]
 ) -> None:
-    """With exit status 2, and nothing is written."""
+    """The exit status is 2, and nothing is written."""
     done = silence(*arguments)
 
     assert done.status == 2
@@ -103,7 +103,7 @@ def test_what_is_asked_for_wrongly_is_said(
 
 
 def test_a_damaged_file_is_left_as_it_is(site: Site, silence: Callable[..., Finished]) -> None:
-    """It is said which, and what to do; no silence is lost to a new one."""
+    """The error names the file and what to do. A new silence does not overwrite the others."""
     silence("pi-*", "--for", "2h", "--reason", "x")
     (site.directory / FILE).write_text('{"silences": [')
     done = silence("pi-*", "--for", "2h", "--reason", "x")
@@ -115,7 +115,7 @@ def test_a_damaged_file_is_left_as_it_is(site: Site, silence: Callable[..., Fini
 
 
 def test_what_is_in_the_way_is_said(site: Site, silence: Callable[..., Finished]) -> None:
-    """And what to look at."""
+    """The error says what to check."""
     (site.directory / FILE).parent.write_text("no directory")
     done = silence("pi-*", "--for", "2h", "--reason", "x")
 
@@ -126,7 +126,7 @@ def test_what_is_in_the_way_is_said(site: Site, silence: Callable[..., Finished]
 
 
 def test_a_file_of_another_version_is_left_as_it_is(site: Site, silence: Callable[..., Finished]) -> None:
-    """What it says beyond what we know would be lost."""
+    """Writing it would lose the parts that this version does not know."""
     silence("pi-*", "--for", "2h", "--reason", "x")
     later = (site.directory / FILE).read_text().replace('"version": 1', '"version": 2')
     (site.directory / FILE).write_text(later)
@@ -153,7 +153,7 @@ def test_two_at_once_lose_nothing(site: Site, silence: Callable[..., Finished]) 
 def test_a_silenced_host_is_not_told_of_until_it_ends(
     site: Site, silence: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """It stands in the status all the while; when the silence is ended what still stands is told, and that too."""
+    """The status shows it. When the silence ends, that is notified, and so is each incident that is still open."""
     site.configure("alerts.resolved = true")
     site.show_all_symptoms()
     site.sync_journal()
@@ -185,7 +185,7 @@ def test_a_silenced_host_is_not_told_of_until_it_ends(
 def test_a_silence_is_shown_at_once(
     site: Site, silence: Callable[..., Finished], run_command: RunCommand, start_service: StartService
 ) -> None:
-    """Also before the tick from which on it counts."""
+    """It is shown before the tick at which it takes effect."""
     site.configure(tick="24h")
     site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
@@ -201,7 +201,7 @@ def test_a_silence_is_shown_at_once(
 def test_check_tells_nothing_of_the_silenced_either(
     site: Site, silence: Callable[..., Finished], run_command: RunCommand
 ) -> None:
-    """It shows them, and says so."""
+    """`check` prints silenced findings, marks them, and does not alert them."""
     site.show_all_symptoms()
     site.sync_journal()
     silence("quiet", "--for", "2h", "--reason", "we know")
@@ -214,7 +214,7 @@ def test_check_tells_nothing_of_the_silenced_either(
 def test_a_silence_survives_a_restart(
     site: Site, silence: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """And so does what is known of it: its end is said once, also if a start in between cannot read the silences."""
+    """Its end is logged once, even if the service cannot read the silences in between."""
     site.show_all_symptoms()
     site.sync_journal()
     silence("quiet", "--for", "2h", "--reason", "we know")
@@ -249,14 +249,14 @@ def resolved(site: Site) -> list[str]:
 
 
 def in_hours(hours: float) -> str:
-    """Return an instant that lies so many hours ahead."""
+    """Return the instant so many hours from now."""
     return iso(now_us() + round(hours * 3_600_000_000))
 
 
 def test_a_planned_one_is_listed_with_its_begin_and_those_that_ended_with_who_ended_them(
     silence: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a service by the user of the process; by sudo both users are named."""
+    """Without a service, the author is the user of the process. With sudo, both users are named."""
     monkeypatch.delenv("SUDO_USER", raising=False)
     made = silence("pi-1", "--from", in_hours(3), "--for", "2h", "--reason", "the move")
     until = silence("pi-2", "--until", in_hours(5), "--reason", "the move")
@@ -291,7 +291,7 @@ def test_a_planned_one_is_listed_with_its_begin_and_those_that_ended_with_who_en
 def test_an_open_incident_is_acknowledged_until_its_host_is_well(
     site: Site, silence: Callable[..., Finished], run_command: RunCommand, start_service: StartService
 ) -> None:
-    """By the service, with the user that the kernel names; its resolution is notified, and the silence ends with it."""
+    """The service does so for the user that the kernel reports. The resolution is notified, and ends the silence."""
     site.configure("alerts.resolved = true")
     site.show_all_symptoms()
     site.sync_journal()
@@ -328,7 +328,7 @@ def test_an_open_incident_is_acknowledged_until_its_host_is_well(
 def test_without_a_service_its_saved_state_says_what_is_open(
     site: Site, silence: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """The next service goes on from it: what was acknowledged meanwhile is not notified again."""
+    """The next service restores it, and does not repeat the alerts of acknowledged incidents."""
     site.configure()
     site.upload("quiet", minutes_ago=45)
     site.answer("well", 201)
@@ -349,7 +349,7 @@ def test_without_a_service_its_saved_state_says_what_is_open(
 def test_what_the_service_cannot_write_is_no_wrong_request(
     silence: Callable[..., Finished], site: Site, start_service: StartService
 ) -> None:
-    """Its disk is full, or something else is in the place of the file."""
+    """A file that cannot be written gives exit status 1, a wrong request 2."""
     (site.directory / FILE).mkdir(parents=True)
     with start_service(site) as service:
         service.until_evaluated_anew()
@@ -363,7 +363,7 @@ def test_what_the_service_cannot_write_is_no_wrong_request(
 def test_a_refused_end_is_shown_in_the_readers_zone(
     silence: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As every time that a person reads."""
+    """It is in local time, like every time in messages for people."""
     monkeypatch.setenv("TZ", "Europe/Berlin")
 
     done = silence("pi-*", "--until", "2001-01-01 12:00", "--reason", "x")

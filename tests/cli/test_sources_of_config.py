@@ -55,7 +55,7 @@ def busy_site(site: Site) -> Site:
 def test_a_source_that_is_no_receivers_is_said_everywhere(
     text: str, problem: str, busy_site: Site, run_command: RunCommand, start_service: StartService
 ) -> None:
-    """Before it is taken, and as long as it is in force; exit status 3."""
+    """It is reported before the reload and as long as it is in force, with exit status 3."""
     busy_site.configure(tick="1h")
     with start_service(busy_site) as service:
         service.until_ready()
@@ -82,7 +82,7 @@ def test_a_source_that_is_no_receivers_is_said_everywhere(
 def test_an_index_that_is_none_is_a_problem(
     change: Callable[[Site], object], problem: str, busy_site: Site, run_command: RunCommand
 ) -> None:
-    """And the file alone is good."""
+    """The file is reported as a problem although the configuration is valid."""
     change(busy_site)
     checked = run_command("config", "check", busy_site.config)
     alone = run_command("config", "check", "--file-only", busy_site.config)
@@ -94,7 +94,7 @@ def test_an_index_that_is_none_is_a_problem(
 def test_a_setting_in_doubt_is_a_warning_everywhere(
     busy_site: Site, run_command: RunCommand, start_service: StartService
 ) -> None:
-    """It is no problem, so it changes no exit status."""
+    """A warning does not change the exit status."""
     busy_site.configure(tick="1h")
     warning = "warning: overrides[1].hosts: no known host matches pi-11; did you mean pi-1?"
     with start_service(busy_site) as service:
@@ -111,7 +111,7 @@ def test_a_setting_in_doubt_is_a_warning_everywhere(
 
 
 def test_a_receiver_that_is_there_is_good(busy_site: Site, run_command: RunCommand) -> None:
-    """Without a note."""
+    """There is no warning."""
     checked = run_command("config", "check", "--config", busy_site.config)
 
     assert (checked.status, checked.stdout, checked.stderr) == (0, f"{busy_site.config}: good\n", "")
@@ -120,7 +120,7 @@ def test_a_receiver_that_is_there_is_good(busy_site: Site, run_command: RunComma
 def test_a_receiver_that_was_missing_and_comes_is_well(
     busy_site: Site, run_command: RunCommand, start_service: StartService
 ) -> None:
-    """Its first entries end the problem."""
+    """Its first entries resolve the problem."""
     busy_site.configure("journal.unit = 'late.service'")
     with closing(start_service(busy_site)) as service:
         service.until_ready()

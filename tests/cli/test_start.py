@@ -32,7 +32,7 @@ _ALL_KEYS = "fleet_health.config.schema"
 
 
 def imported(*arguments: str | Path) -> set[str]:
-    """Run a command in an interpreter of its own; return the names of all modules that it imported."""
+    """Run a command in an interpreter of its own, and return the names of all modules that it imported."""
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *map(str, arguments)],
         env=plain_environment(),
@@ -45,7 +45,7 @@ def imported(*arguments: str | Path) -> set[str]:
 
 
 def test_the_list_of_commands_imports_none() -> None:
-    """`--help` needs their summaries only."""
+    """`--help` needs only their summaries."""
     modules = imported("--help")
 
     assert {name for name in modules if name.startswith("fleet_health.cli.commands.")} == set()
@@ -61,7 +61,7 @@ def test_the_version_imports_no_command() -> None:
 
 
 def test_a_list_of_silences_imports_little(site: Site) -> None:
-    """It reads a file: what makes silences is not needed, nor which symptoms there are."""
+    """It only reads a file, and needs neither the parser of silences nor the symptoms."""
     site.configure()
 
     modules = imported("silence", "list", "--config", site.config)
@@ -73,7 +73,7 @@ def test_a_list_of_silences_imports_little(site: Site) -> None:
 
 @pytest.mark.parametrize("command", ["status", "explain"])
 def test_a_question_to_the_service_imports_little(command: str, site: Site) -> None:
-    """What the service knows is not made again: no detector, no schema of the configuration, no logger."""
+    """It needs no detector, no schema of the configuration and no logger."""
     site.configure()
 
     modules = imported(command, *(["pi-1"] if command == "explain" else []), "--config", site.config)

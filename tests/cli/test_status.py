@@ -54,7 +54,7 @@ def status(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 
 def on_terminal(site: Site, *arguments: str, columns: int = 80, lines: int = 200, **environment: str) -> str:
-    """Run the command on a terminal of a size; return what it writes there."""
+    """Run the command on a terminal of this size, and return its output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         # A test that runs in the background of a shell ignores SIGINT, and so would all that it starts.
@@ -89,7 +89,7 @@ def host_lines(text: str) -> dict[str, str]:
 
 
 def test_a_fleet_at_a_glance(site: Site, status: Callable[..., Finished], start_service: StartService) -> None:
-    """Those in trouble first, what is the matter, and when they last uploaded; exit status 1."""
+    """Firing hosts come first, with their symptoms and last uploads. The exit status is 1."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -118,7 +118,7 @@ def test_a_fleet_at_a_glance(site: Site, status: Callable[..., Finished], start_
 
 
 def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], start_service: StartService) -> None:
-    """By glob, by state, and not more than so many; the exit status is that of the whole fleet."""
+    """Globs, states and a limit select the hosts. The exit status is that of the whole fleet."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -158,7 +158,7 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
 def test_the_exit_status_says_how_it_is(
     site: Site, status: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """0 all well, 3 blind, 4 not running."""
+    """It is 0 if all is well, 3 if the service is blind, 4 if it does not run."""
     site.configure()
     absent = status()
     site.upload("well")
@@ -182,7 +182,7 @@ def test_the_exit_status_says_how_it_is(
 
 
 def test_a_name_that_is_no_text_is_refused(run_command: RunCommand) -> None:
-    """On the command line, where it was given."""
+    """The error names the argument."""
     for command in ("status", "explain"):
         done = run_command(command, "\udcff")
 
@@ -192,7 +192,7 @@ def test_a_name_that_is_no_text_is_refused(run_command: RunCommand) -> None:
 
 @pytest.mark.parametrize("answer", [b"220 mail.example.org ESMTP\n", b"[]\n", b"\xff\n"])
 def test_somebody_else_at_the_socket_is_recognized(answer: bytes, site: Site, status: Callable[..., Finished]) -> None:
-    """What does not speak as the service does is not the service."""
+    """A listener that does not speak the protocol is not taken for the service."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(site.directory / "control.sock"))
         listener.listen()
@@ -211,7 +211,7 @@ def test_somebody_else_at_the_socket_is_recognized(answer: bytes, site: Site, st
 
 
 def test_colours_are_for_terminals(site: Site, start_service: StartService) -> None:
-    """And for those who have not asked for none."""
+    """NO_COLOR and a dumb terminal have none. The pager is used unless it is missing or turned off."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -238,7 +238,7 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
 
 
 def test_an_interrupt_is_the_pager_s(tmp_path: Path) -> None:
-    """It gets Ctrl-C as well and may go on; killed, it would leave the terminal without echo."""
+    """It gets Ctrl-C as well and may go on. If it were killed, it would leave the terminal without echo."""
     code = "from fleet_health.cli.render.terminal import show; show(['line'] * 50, is_paged=True)"
     ours, theirs = pty.openpty()
     done = subprocess.run(
@@ -255,7 +255,7 @@ def test_an_interrupt_is_the_pager_s(tmp_path: Path) -> None:
 
 
 def document(*hosts: dict[str, Any], **others: Any) -> dict[str, Any]:
-    """Make a status document with some hosts."""
+    """Make a status document with these hosts."""
     return {
         "problems": [],
         "hosts_by_state": {"well": len(hosts)},
@@ -286,7 +286,7 @@ def host(name: str, **others: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_no_name_breaks_the_table(width: int) -> None:
-    """Neither a long one, nor one that means something to the terminal; columns stay where they are."""
+    """Neither long names nor names with escape sequences shift a column."""
     names = ["a", "b" * 300, "\x1b[2J\x07evil", "line\nbreak", "\u202ethgir"]
     evil = "\x1b[31m\n"
     silence = {"ends_at_wall": "2026-11-23T12:00:00+00:00", "hosts": evil, "symptom": None, "id": "1"}
@@ -325,7 +325,7 @@ NAMES = ("sensor-gateway-12-in-the-basement", "pi-08")
     ],
 )
 def test_the_strip_gives_way_first_and_a_name_last(width: int, strip: int, symptoms: str, *, has_counts: bool) -> None:
-    """And where no terminal is in front of us, everything is shown whole: a name is what one looks for."""
+    """A narrow terminal drops the strip first. Without a terminal, nothing is cut, so names can be searched."""
     incidents = [{"symptom": symptom} for symptom in ("unstamped", "fatal-only")]
     hosts = [host(NAMES[0]), host(NAMES[1], state="firing", incidents=incidents)]
     lines = screen(document(*hosts), width, Paint(is_on=False))
@@ -343,7 +343,7 @@ def test_the_strip_gives_way_first_and_a_name_last(width: int, strip: int, sympt
     st.integers(24, 200),
 )
 def test_no_line_is_wider_than_the_terminal(fleet: list[tuple[str, int]], width: int) -> None:
-    """Whatever the names and the symptoms; and with room for it no name is cut."""
+    """This holds for any names and symptoms. If there is room for the names, none is cut."""
     symptoms = [{"symptom": one} for one in ("unstamped", "fatal-only", "silent")]
     hosts = [host(name, incidents=symptoms[:count]) for name, count in fleet]
     words = screen(document(*hosts, problems=["what is wrong"]), width, Paint(is_on=False))
@@ -355,7 +355,7 @@ def test_no_line_is_wider_than_the_terminal(fleet: list[tuple[str, int]], width:
 
 @pytest.mark.parametrize("columns", [20, 40, 80])
 def test_wide_letters_take_two_columns_and_accents_none(columns: int) -> None:
-    """In a reason, say, which may be in any language; words stay whole as long as a line can hold them."""
+    """A reason may be in any language. A word is only broken if it is longer than a line."""
     text = "  silenced by anna: " + "なぜならば" * 12 + " cafe\u0301" * 20 + " end"
     lines = list(wrapped(text, columns, "    "))
 
@@ -368,7 +368,7 @@ def test_wide_letters_take_two_columns_and_accents_none(columns: int) -> None:
 
 
 def test_q_leaves_and_the_terminal_is_as_before(site: Site, start_service: StartService) -> None:
-    """So do Ctrl-C and SIGTERM; another size of the terminal is heeded at once."""
+    """So do Ctrl-C and SIGTERM. A resized terminal is redrawn at once."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -381,7 +381,7 @@ def test_q_leaves_and_the_terminal_is_as_before(site: Site, start_service: Start
 
 
 def watched_until(site: Site, leave: bytes | int) -> tuple[int, bool, str]:
-    """Watch on a terminal of 100 columns, make it narrow, and leave; return how that ended and what was written last.
+    """Watch on a terminal of 100 columns, shrink it, and leave. Return the exit status and the last output.
 
     Args:
         site: The site.
@@ -427,7 +427,7 @@ def watched_until(site: Site, leave: bytes | int) -> tuple[int, bool, str]:
     ],
 )
 def test_nagios_gets_one_line(changes: dict[str, Any], status: int, word: str) -> None:
-    """With one of its four levels, and each figure with a minimum and what is critical."""
+    """It has one of four levels, and each value has its minimum and critical threshold."""
     known = {"is_blind": False, "hidden_by_symptom": {}, "incidents_by_state": {}} | changes
     line = nagios.report(document(host("a"), **known))
     text, _, data = line.partition(" | ")
@@ -443,7 +443,7 @@ def test_nagios_gets_one_line(changes: dict[str, Any], status: int, word: str) -
 def test_nagios_is_answered_whatever_happens(
     site: Site, status: Callable[..., Finished], run_command: RunCommand, start_service: StartService
 ) -> None:
-    """On stdout, and in its own words: a service that is away is critical, a wrong request unknown."""
+    """The answer is on stdout. A service that does not run is CRITICAL, a wrong request is UNKNOWN."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -468,7 +468,7 @@ def test_nagios_is_answered_whatever_happens(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_who_may_not_ask_is_told_so() -> None:
-    """That is not a service that is away: another exit status, and what to do about it."""
+    """A denied connection is not a missing service: it has another exit status, and the error says what to do."""
     with TemporaryDirectory() as parent:  # of pytest's own, nobody else may enter the parents
         place = Path(parent)
         place.chmod(0o755)
@@ -520,7 +520,7 @@ def test_who_may_not_ask_is_told_so() -> None:
 
 
 def test_what_is_said_in_words_is_said_to_its_end() -> None:
-    """What to do stands there, and what was rejected: it goes on in the next line, within 80 columns."""
+    """Advice and rejected values are never cut. They are wrapped at 80 columns."""
     words = " ".join(f"word-{number}" for number in range(20))
     source = {"summary": f"index following, {words}", "is_seeing": True}
     incident = {"host": "*", "symptom": "blind", "state": "firing", "lasting_s": 60, "detail": words}
@@ -541,7 +541,7 @@ def test_what_is_said_in_words_is_said_to_its_end() -> None:
 
 
 def test_the_legend_says_of_how_long_the_answers_are() -> None:
-    """Of the window of each host that is shown: an override may give some another one."""
+    """It has the windows of the hosts that are shown, because overrides may set others."""
     hosts = [host("a"), host("b", window_s=7_200.0), host("c", window_s=900.0)]
     one, all_of_them = (
         [line for line in screen(document(*shown), 80, Paint(is_on=False)) if line.startswith("  responses of ")]
@@ -554,7 +554,7 @@ def test_the_legend_says_of_how_long_the_answers_are() -> None:
 
 
 def test_many_hosts_are_shown_whole() -> None:
-    """Ten thousand lines, the columns of each alike."""
+    """The table has ten thousand lines, all with the same columns."""
     lines = screen(document(*(host(f"host-{number:05}") for number in range(10_000))), 80, Paint(is_on=False))
 
     assert sum(line.startswith("  host-") for line in lines) == 10_000
@@ -566,7 +566,7 @@ def test_many_hosts_are_shown_whole() -> None:
     ids=["room", "just enough room", "too little room", "more than were given", "a limit", "no room for any"],
 )
 def test_a_screen_has_its_foot(matching: int, given: int, height: int, shown: int, left: int) -> None:
-    """However many hosts and silences there are: as many as fit are between the head and the next tick."""
+    """With any number of hosts and silences, as many lines as fit are between the head and the next tick."""
     silence = {"ends_at_wall": "2026-11-23T12:00:00+00:00", "hosts": "a", "symptom": None, "id": "1", "author": "b"}
     silence["reason"] = "none"
     lines = screen(
@@ -603,7 +603,7 @@ def test_a_screen_has_its_foot(matching: int, given: int, height: int, shown: in
 def test_what_nobody_need_look_at_is_well(
     states: dict[str, int], problems: list[str], *, is_blind: bool, expected: int
 ) -> None:
-    """Silenced, inhibited, to stand for a while first, or given up: not what a check should call for."""
+    """Silenced, inhibited, pending and lost incidents do not change the exit status."""
     document = {"incidents_by_state": states, "problems": problems, "is_blind": is_blind}
     assert exit_status(document) == expected
 
@@ -622,12 +622,12 @@ def test_what_nobody_need_look_at_is_well(
     ],
 )
 def test_a_duration_is_short(seconds: float | None, expected: str) -> None:
-    """Six characters at most, rounded down."""
+    """It has at most six characters and is rounded down."""
     assert short_duration(seconds) == expected
 
 
 def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: StartService) -> None:
-    """Whatever speaks to the socket gets a word on what was expected."""
+    """Any unknown request on the socket gets an error with what was expected."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)
@@ -666,7 +666,7 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
 
 
 def test_a_limit_of_a_hosts_own_is_marked() -> None:
-    """A host that is well has it in the place of its symptoms; where all limits are fixed nothing is said of them."""
+    """A well host shows it in the column of symptoms. If all limits are fixed, none is shown."""
     limits = [{"limit_s": 7_200.0, "source": source, "words": ""} for source in ("fixed", "learned", "schedule")]
     hosts = [host(f"pi-{number}", silent_limit=limit) for number, limit in enumerate(limits)]
     trouble = {"symptom": "silent", "host": "pi-3", "state": "firing"}
@@ -680,7 +680,7 @@ def test_a_limit_of_a_hosts_own_is_marked() -> None:
 
 
 def test_intervals_are_drawn() -> None:
-    """A bar grows by one each time that there are twice as many."""
+    """A bar is one step higher for each doubling of the count."""
     classes = [{"up_to_s": 900.0, "count": 1000}, {"up_to_s": 1_800.0, "count": 0}, {"up_to_s": 3_600.0, "count": 1}]
     with patch("fleet_health.cli.render.interval_bars.can_show", lambda _: False):
         lines = list(interval_bars(classes))

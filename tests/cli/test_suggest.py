@@ -17,7 +17,7 @@ NOON = 1_795_435_200_000_000
 
 
 def test_what_is_suggested_can_be_pasted_and_helps(site: Site, run_command: RunCommand) -> None:
-    """Its backtest says what it would have changed, and a second run finds nothing more to suggest."""
+    """The backtest shows what the override would have changed. A second run suggests nothing more."""
     site.configure(tick="5m")
     for age in range(72, 0, -1):
         site.upload("hourly", at_us=NOON - age * HOUR)
@@ -46,7 +46,7 @@ def test_what_is_suggested_can_be_pasted_and_helps(site: Site, run_command: RunC
 
 
 def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) -> None:
-    """Half a day shows no night. Of each host it says how long it was seen, and what its longest gap was."""
+    """Half a day shows no night. Each host has the length of its history and its longest interval."""
     site.configure('[[overrides]]\nhosts = ["learned"]\ndetectors.silent.cadence = "learned"', tick="5m")
     for host, seen_us in (("new", 15 * MINUTE), ("half", 12 * HOUR), ("week", 7 * 24 * HOUR), ("learned", HOUR)):
         for age_us in range(0, seen_us + 1, 5 * MINUTE):
@@ -87,7 +87,7 @@ def test_it_claims_no_more_than_was_seen(site: Site, run_command: RunCommand) ->
 
 
 def test_what_cannot_be_done_is_said(site: Site, run_command: RunCommand) -> None:
-    """A configuration that is wrong, an index that is missing, and a stretch of time that is none."""
+    """An invalid configuration, a missing index and an empty span are refused."""
     site.configure()
     missing = run_command("suggest", "--config", site.config)
     backwards = run_command("suggest", "--config", site.config, "--since", "1h", "--until", "2h")

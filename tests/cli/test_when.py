@@ -55,7 +55,7 @@ pytestmark = pytest.mark.usefixtures("in_berlin")
     ],
 )
 def test_a_time_is_read_as_people_write_it(written: str, meant: str) -> None:
-    """By the local zone where none is given, and backwards from now."""
+    """The local zone is the default. A duration means so long ago."""
     assert isoformat(parse_when(written, NOW)) == isoformat(parse_time(meant))
 
 
@@ -69,7 +69,7 @@ def test_a_time_is_read_as_people_write_it(written: str, meant: str) -> None:
     ],
 )
 def test_a_time_to_come_is_counted_forwards(written: str, meant: str) -> None:
-    """A length of time is so long from now."""
+    """A duration means so long from now."""
     assert isoformat(parse_when(written, NOW, is_ahead=True)) == isoformat(parse_time(meant))
 
 
@@ -83,7 +83,7 @@ def test_a_time_to_come_is_counted_forwards(written: str, meant: str) -> None:
     ],
 )
 def test_what_is_no_time_is_refused(written: str) -> None:
-    """Also days that are not in the calendar, and years that cannot be."""
+    """This includes days that are not in the calendar, and years out of range."""
     with pytest.raises(TimeError):
         parse_when(written, NOW)
 
@@ -96,7 +96,7 @@ def test_a_date_is_not_taken_for_a_number_of_seconds() -> None:
 
 @given(st.integers(0, 4_000_000_000))
 def test_what_is_written_is_read_back(seconds: int) -> None:
-    """The form that every screen shows can be given to any command, and through every change to summer time."""
+    """Each printed time is a valid argument of any command, through every change to summer time."""
     at = seconds * SECOND_US
 
     assert parse_when(local(at), NOW) == at
@@ -105,7 +105,7 @@ def test_what_is_written_is_read_back(seconds: int) -> None:
 
 @given(st.text())
 def test_nothing_makes_it_fail(text: str) -> None:
-    """Whatever is written is read, or refused with a reason; and a sentence without a time stays as it is."""
+    """Any text is parsed, or refused with a reason. A sentence without a time does not change."""
     for is_ahead in (False, True):
         with suppress(TimeError):
             assert abs(parse_when(text, NOW, is_ahead=is_ahead)) < 1_000_000 * 24 * HOUR_US

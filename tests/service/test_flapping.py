@@ -92,10 +92,7 @@ def test_a_silenced_host_is_notified_as_flapping_when_the_silence_ends(site: Sit
 
 
 def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_service: StartService) -> None:
-    """A host has one alert of each kind in an hour, so both are in it. A silence brings them to one tick.
-
-    It is silent before it is refused, or that would be the cause.
-    """
+    """A host has one alert about flapping in an hour, with both symptoms. A silence delays both to one tick."""
     site.configure(CONFIGURATION)
     both = {silent := ("comes", "silent"), ("comes", "unstamped")}
     one = silence(site, "comes")

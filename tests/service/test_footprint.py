@@ -8,7 +8,7 @@ _MIB = 1 << 20
 
 
 def test_free_memory_is_given_back() -> None:
-    """Also memory that lies before what is still in use, which the C library keeps by itself."""
+    """This includes free memory below blocks in use, which the C library keeps by default."""
     blocks = [bytes(4_096) for _ in range(16_384)]
     kept = blocks[::64]
     del blocks

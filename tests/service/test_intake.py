@@ -145,7 +145,7 @@ async def test_a_step_of_the_clock_leaves_a_gap_in_the_journal(site: Site) -> No
 
 
 async def test_a_boot_that_is_dated_ahead_excuses_nobody_to_come(site: Site) -> None:
-    """A clock that was ahead has dated it; what our own records reach is not ahead, though the clock is behind now."""
+    """A shutdown with future times is cut off at the present, unless other records are as far ahead."""
     site.upload("a")
     settings, now = load(site.config), now_us()
     hour_us = 3_600_000_000

@@ -25,7 +25,7 @@ blind_after = "1s"
 
 
 class Receivers:
-    """Two receivers in one configuration; what is ours is in the directory of the first.
+    """Two receivers in one configuration. The files of the service are in the directory of the first.
 
     Attributes:
         a: The files of the first.

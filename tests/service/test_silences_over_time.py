@@ -35,14 +35,14 @@ WELL, DEAD, DIES = "well", "dead", "dies"
 
 
 class _AsConfigured:
-    """Limits that change nothing of a configuration."""
+    """Limits that are all as configured."""
 
     def applied_to(self, base: Any) -> Any:
         return base
 
 
 class Life(AssembledService):
-    """One service after another; each goes on from the saved state of the one before."""
+    """Several runs of the service, each restored from the saved state of the one before."""
 
     def __init__(self, directory: Path) -> None:
         self.clock = Clock(NOON)
@@ -52,7 +52,7 @@ class Life(AssembledService):
         self.begin()
 
     def begin(self) -> None:
-        """Begin a life, from what is saved of the one before."""
+        """Begin a run, from the saved state of the one before."""
         self.start(cast("Limits", _AsConfigured()))
         self._evaluator.switch(are_notices_recorded=True)
         if self._incidents:
@@ -61,7 +61,7 @@ class Life(AssembledService):
             self._evaluator._silencing.watch = SilenceWatch(records)
 
     def restart(self) -> None:
-        """End this life, and begin another one."""
+        """End this run, and begin another one."""
         self._incidents = msgspec.json.encode(self._engine.incidents.snapshot())
         self._silences = msgspec.json.encode(self._evaluator._silencing.watch.records)
         self.die()
@@ -74,7 +74,7 @@ class Life(AssembledService):
             index.write(b"".join(index_row(host, at) for host in hosts))
 
     def tick(self, count: int = 1, *, uploads: tuple[str, ...] = ()) -> None:
-        """Let ticks pass; a host that is well uploads before each, and so do others."""
+        """Let ticks pass. A well host and those in `uploads` upload before each."""
         for _ in range(count):
             self.clock.wall += TICK
             self.clock.monotonic += TICK
@@ -83,22 +83,22 @@ class Life(AssembledService):
         self.write_alerts()
 
     def silence(self, hosts: str, **request: Any) -> dict[str, Any]:
-        """Ask for a silence; return the reply."""
+        """Request a silence, and return the reply."""
         asked = {"hosts": hosts, "symptom": None, "reason": "being mended", **request}
         return self._ask("add", asked)
 
     def end(self, what: str) -> list[dict[str, Any]]:
-        """Ask for the end of silences; return them."""
+        """Request the end of silences, and return them."""
         silences: list[dict[str, Any]] = self._ask("end", {"id": what})["silences"]
         return silences
 
     def told(self) -> list[tuple[str, str]]:
-        """Return what was notified so far of hosts that are silent, in order, with the status; empty for an alert."""
+        """Return the notifications of silent hosts so far, in order, with their status, which is empty for an alert."""
         rows = map(json.loads, self.alerts.read_text().splitlines()) if self.alerts.exists() else ()
         return [(row["host"], row.get("status", "")) for row in rows if row["symptom"] == "silent"]
 
     def in_file(self) -> list[dict[str, Any]]:
-        """Return the silences as they stand in the file."""
+        """Return the silences in the file."""
         silences: list[dict[str, Any]] = json.loads(self.state.read_text())["silences"]
         return silences
 
@@ -122,20 +122,20 @@ def life(tmp_path: Path) -> Iterator[Life]:
 
 @pytest.fixture
 def log() -> Iterator[list[Any]]:
-    """Return the events that are logged meanwhile."""
+    """Return the events that are logged during the test."""
     with capture_logs() as events:
         yield events
 
 
 def events_of(log: list[Any]) -> list[tuple[str, str | None]]:
-    """Return what was logged of silences, each with who ended it, if anybody did."""
+    """Return the logged events of silences, each with the user who ended it, if any."""
     return [(one["event"], one.get("by")) for one in log if one["event"].startswith("silence")]
 
 
 def test_what_is_acknowledged_stays_quiet_for_days_and_over_a_restart_until_it_is_resolved(
     life: Life, log: list[Any]
 ) -> None:
-    """Its host is lost meanwhile, another one falls silent, and the service starts anew: only the other is notified."""
+    """Meanwhile its host is lost, another host falls silent, and the service restarts: only the other is notified."""
     life.upload(DEAD, DIES, minutes_ago=20)
     life.tick(6, uploads=(DIES,))
     made = life.silence("d*", is_until_resolved=True)
@@ -161,7 +161,7 @@ def test_what_is_acknowledged_stays_quiet_for_days_and_over_a_restart_until_it_i
 
 
 def test_an_acknowledgement_that_nobody_resolves_ends_in_a_notification(life: Life, log: list[Any]) -> None:
-    """At the end that was asked for, though its host has left every lookback by then."""
+    """It ends at the requested time, although its host is older than every lookback by then."""
     life.upload(DEAD, minutes_ago=30)
     life.tick(2)
     life.silence(DEAD, is_until_resolved=True, for_s=30 * 3600)
@@ -175,7 +175,7 @@ def test_an_acknowledgement_that_nobody_resolves_ends_in_a_notification(life: Li
 
 
 def test_what_is_well_cannot_be_acknowledged(life: Life) -> None:
-    """It is said what to do instead, and nothing is written."""
+    """The error says what to do instead, and nothing is written."""
     life.tick()
     with pytest.raises(RequestError, match=r"well has no open incident that could be ack.*; use --for to silence"):
         life.silence(WELL, is_until_resolved=True)
@@ -184,7 +184,7 @@ def test_what_is_well_cannot_be_acknowledged(life: Life) -> None:
 
 
 def test_a_planned_silence_begins_at_its_time_and_is_ended_by_its_hosts(life: Life, log: list[Any]) -> None:
-    """Over a restart. Each step is logged once, with who did it; what is ended early is notified again."""
+    """This holds over a restart. Each step is logged once with its user. An early end notifies again."""
     life.upload(DEAD, minutes_ago=30)
     starts_at = NOON + 2 * HOUR
     life.silence(DEAD, starts_at_wall=iso(starts_at), for_s=10 * 3600)
@@ -212,7 +212,7 @@ def test_a_planned_silence_begins_at_its_time_and_is_ended_by_its_hosts(life: Li
 
 
 def test_a_planned_silence_that_is_ended_before_its_begin_never_holds(life: Life, log: list[Any]) -> None:
-    """That is no silence in vain."""
+    """It is not logged as a silence without effect."""
     life.silence(DEAD, starts_at_wall=iso(NOON + 2 * HOUR), for_s=3600)
     life.tick()
     life.end(DEAD)
@@ -222,7 +222,7 @@ def test_a_planned_silence_that_is_ended_before_its_begin_never_holds(life: Life
 
 
 def test_the_end_of_an_acknowledgement_waits_for_a_disk_that_takes_it(life: Life, log: list[Any]) -> None:
-    """That is logged once; nothing is kept quiet meanwhile, and it is written as soon as it can be."""
+    """The failure is logged once. Nothing is suppressed meanwhile, and the end is written once that succeeds."""
     life.upload(DEAD, minutes_ago=30)
     life.tick(2)
     life.silence(DEAD, is_until_resolved=True)
@@ -246,7 +246,7 @@ def test_the_end_of_an_acknowledgement_waits_for_a_disk_that_takes_it(life: Life
 
 
 def test_a_restart_before_the_next_evaluation_logs_nothing_twice(life: Life, log: list[Any]) -> None:
-    """The next service knows of the silence that it was asked for, also if it has not begun."""
+    """The next service knows that the silence was logged, even if it has not begun."""
     life.tick()
     life.silence(DEAD, for_s=3600)
     life.silence(DIES, starts_at_wall=iso(life.clock.wall + HOUR), for_s=3600)
@@ -261,7 +261,7 @@ def test_a_restart_before_the_next_evaluation_logs_nothing_twice(life: Life, log
 
 
 def test_while_the_saved_incidents_are_not_known_no_acknowledgement_ends(life: Life) -> None:
-    """They may be open all the same: their disk hangs, and is read once it responds."""
+    """The incidents may be open: their disk hangs, and they are restored once it responds."""
     life.upload(DEAD, minutes_ago=30)
     life.tick(2)
     life.silence(DEAD, is_until_resolved=True)

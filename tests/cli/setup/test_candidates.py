@@ -12,7 +12,7 @@ HOSTS = ("pi-01", "pi-02", "bench-3")
 
 
 def origin(*lines: str, unit: str = "mine.service") -> Origin:
-    """Somebody who wrote these lines."""
+    """Make a program that wrote these lines."""
     return Origin(unit, (), lines, ())
 
 
@@ -21,7 +21,7 @@ def origin(*lines: str, unit: str = "mine.service") -> Origin:
     ("method", "prefix"), [("PUT", "/v1/episodes/"), ("POST", "/upload/"), ("PATCH", "/api/v2/lab.1/files/")]
 )
 def test_each_known_format_is_found_by_any_method_and_path(access: object, method: str, prefix: str) -> None:
-    """With every host, and nothing else."""
+    """All hosts are found, and nothing else."""
     lines = [
         access.write(Request(f"{prefix}{host}/file-{number}.bin", method=method, status=201))  # type: ignore[attr-defined]
         for number in range(4)
@@ -49,12 +49,12 @@ def test_each_known_format_is_found_by_any_method_and_path(access: object, metho
     ],
 )
 def test_the_host_is_the_first_part_that_differs(paths: list[str], words: list[str]) -> None:
-    """As long as something follows it."""
+    """Another part must follow it."""
     assert upload_words_of([("PUT", path) for path in paths]) == [("PUT", path) for path in words]
 
 
 def test_an_index_tells_which_part_is_the_host() -> None:
-    """Also where another part differs before it."""
+    """The hosts of the index decide, even if an earlier part differs as well."""
     paths = [("PUT", f"/site-{number % 2}/{host}/e{number}") for number, host in enumerate(HOSTS * 3)]
 
     assert upload_words_of(paths) == [("PUT", "/")]
@@ -62,7 +62,7 @@ def test_an_index_tells_which_part_is_the_host() -> None:
 
 
 def test_who_has_no_upload_lines_is_no_receiver() -> None:
-    """Neither other requests, nor paths without a host, nor lines that only mention one."""
+    """Other requests, paths without a host, and lines that only mention an upload do not count."""
     lines = [
         '10.0.0.7:51234 - "GET /v1/episodes/pi-1/e1 HTTP/1.1" 200',
         '10.0.0.7:51234 - "POST /login HTTP/1.1" 200',
@@ -76,7 +76,7 @@ def test_who_has_no_upload_lines_is_no_receiver() -> None:
 
 
 def test_instances_of_a_template_are_one_receiver() -> None:
-    """A glob names them; one instance alone keeps its name. The one whose hosts stand in the index comes first."""
+    """A glob matches several instances; one alone keeps its name. Those with hosts of the index come first."""
 
     def line(host: str) -> str:
         return f'10.0.0.7:51234 - "PUT /v1/episodes/{host}/e HTTP/1.1" 201'

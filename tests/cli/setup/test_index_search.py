@@ -19,7 +19,7 @@ AT = "2026-11-23T18:55:00+00:00"
 
 
 def write(path: Path, *rows: dict[str, Any] | str) -> Path:
-    """Write rows, each on a line."""
+    """Write each row on a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows))
     return path
@@ -35,7 +35,7 @@ def write(path: Path, *rows: dict[str, Any] | str) -> Path:
     ],
 )
 def test_the_keys_are_found(row: dict[str, Any], keys: tuple[str, str], tmp_path: Path) -> None:
-    """By their usual names, or by the hosts that the journal names."""
+    """They are found by their usual names, or by the hosts of the journal."""
     found = read_index(write(tmp_path / "index.jsonl", *[row] * 5), {"pi-1", "pi-2"})
 
     assert found is not None
@@ -57,12 +57,12 @@ def test_the_keys_are_found(row: dict[str, Any], keys: tuple[str, str], tmp_path
     ids=["empty", "text", "no time", "no host", "no instant", "no name", "our own alert log"],
 )
 def test_other_files_are_none(rows: list[dict[str, Any] | str], tmp_path: Path) -> None:
-    """However they are named."""
+    """A file without hosts or times in its rows is no index. Neither is an alert log."""
     assert read_index(write(tmp_path / "index.jsonl", *rows)) is None
 
 
 def test_what_is_no_file_is_none(tmp_path: Path) -> None:
-    """A pipe does not make it wait."""
+    """A pipe does not block the search."""
     os.mkfifo(tmp_path / "index.jsonl")
 
     assert read_index(tmp_path / "index.jsonl") is None
@@ -71,7 +71,7 @@ def test_what_is_no_file_is_none(tmp_path: Path) -> None:
 
 
 def test_only_the_latest_rows_of_a_long_file_are_read(tmp_path: Path) -> None:
-    """The first one that is read may have lost its beginning, and the last one may not be whole yet."""
+    """The first row may lack its beginning, and the last one may still be incomplete."""
     path = write(tmp_path / "index.jsonl", *({"host_id": f"pi-{n % 3}", "received_at_wall": AT} for n in range(9_000)))
     with path.open("a") as file:
         file.write('{"host_id": "pi-')
@@ -83,7 +83,7 @@ def test_only_the_latest_rows_of_a_long_file_are_read(tmp_path: Path) -> None:
 
 
 def test_of_several_the_one_with_the_hosts_of_the_journal_comes_first(tmp_path: Path) -> None:
-    """Files are found below a directory, but not in hidden ones, nor by any name."""
+    """The search descends into directories, but not into hidden ones, and skips files with other suffixes."""
     write(tmp_path / "a/index.jsonl", {"host_id": "other", "received_at_wall": AT})
     write(tmp_path / "b/uploads.jsonl", {"host_id": "pi-1", "received_at_wall": AT})
     write(tmp_path / ".hidden/index.jsonl", {"host_id": "pi-1", "received_at_wall": AT})
@@ -95,7 +95,7 @@ def test_of_several_the_one_with_the_hosts_of_the_journal_comes_first(tmp_path: 
 
 
 def test_a_process_shows_where_it_writes(tmp_path: Path, eventually: Eventually) -> None:
-    """By open files, arguments, the environment and its directory; but not by what a shell sets for any program."""
+    """Open files, arguments, environment and working directory count, except variables that every shell sets."""
     opened, named, elsewhere = tmp_path / "open.jsonl", tmp_path / "named.jsonl", tmp_path / "elsewhere"
     with (
         opened.open("w") as file,

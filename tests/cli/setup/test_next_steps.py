@@ -35,7 +35,7 @@ def test_the_step_after_the_configuration(
     is_started: bool,
     has_receiver: bool,
 ) -> None:
-    """A service that does not run cannot reload; where the receiver is found, there is nothing to set up."""
+    """A stopped service cannot reload. If the receiver is found, no setup is needed."""
 
     def ask(names: Iterable[str]) -> list[Unit] | None:
         states = {"fleet-health.service": service, "mine.service": "active" if has_receiver else ""}

@@ -21,7 +21,7 @@ UNIT = "[Service]\nLoadCredential=known:{0}/secret\nLoadCredential=gone:{0}/none
 
 @pytest.fixture
 def place(public_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a program and two secrets, one of root; a unit that passes credentials; its user is nobody."""
+    """A directory with a program and two secrets, one of root; a unit that runs as nobody and passes credentials."""
     for name, mode in (("program", 0o755), ("text", 0o644), ("secret", 0o600)):
         (public_directory / name).write_text("")
         (public_directory / name).chmod(mode)
@@ -55,7 +55,7 @@ def place(public_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_is_in_the_way_is_named(text: str, reason: str, place: Path) -> None:
-    """With the key."""
+    """The problem has the key."""
     (file := place / "config.toml").write_text(text.replace("{}", str(place)))
     key = "topic_file" if "ntfy" in text else "command"
 
@@ -66,7 +66,7 @@ def test_what_is_in_the_way_is_named(text: str, reason: str, place: Path) -> Non
 
 @pytest.mark.parametrize("text", [NTFY, EXEC])
 def test_what_the_unit_hides_is_named(text: str, place: Path) -> None:
-    """Root sees it, and the service does not."""
+    """Root can see the file, and the service cannot."""
     (place / "hidden").write_text("")
     (file := place / "config.toml").write_text(text.format(place / "hidden"))
 
@@ -85,7 +85,7 @@ def test_without_systemd_no_credential_is_missed(place: Path) -> None:
 
 @pytest.mark.parametrize("found", [None, object()])
 def test_apprise_must_be_installed(found: object, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For a destination of its type."""
+    """A destination of its type needs the package."""
     monkeypatch.setattr(notify_view, "find_spec", lambda _: found)
     (file := place / "config.toml").write_text(
         f'[[destinations]]\nname = "a"\ntype = "apprise"\nurl_file = "{place}/text"\n'

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 @pytest.fixture
 def index(public_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An index that only its owner and its group may read, of a service whose user is nobody."""
+    """An index that only its owner and its group may read, while the service runs as nobody."""
     (path := public_directory / "index.jsonl").write_text("")
     path.chmod(0o640)
     monkeypatch.setattr(service_view, "SERVICE_USER", "nobody")
@@ -41,7 +41,7 @@ def index(public_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_groups_of_the_unit_count(
     groups: list[int], reason: str, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A drop-in may have added some to those of the user."""
+    """A drop-in may add groups to those of the user."""
     monkeypatch.setattr(service_view, "_groups_of_unit", lambda: groups)
 
     assert obstacle(index) == reason.format(index)
@@ -51,7 +51,7 @@ def test_the_groups_of_the_unit_count(
 def test_the_installed_configuration_must_name_an_index_that_the_service_may_read(
     mode: int, status: int, index: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Root reads it anyway, so the check would say that all is well."""
+    """Root can read any file, so a check as root alone would find no problem."""
     index.chmod(mode)
     (file := index.parent / "config.toml").write_text(
         f'index.path = "{index}"\njournal.directory = "{index.parent / "none"}"\n'
@@ -80,7 +80,7 @@ def test_the_installed_configuration_must_name_an_index_that_the_service_may_rea
 def test_what_keeps_the_service_from_writing(
     unit: dict[str, str], owner: int, reason: str, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its user and its unit, though root may write everywhere."""
+    """Its user and its unit can, although root may write everywhere."""
     directory = index.parent
     os.chown(directory, owner, owner)
     shown = {name: value.format(directory) for name, value in unit.items()}
@@ -92,7 +92,7 @@ def test_what_keeps_the_service_from_writing(
 
 
 def test_the_directory_of_the_unit_may_be_missing() -> None:
-    """It is made when the service starts for the first time."""
+    """It is created at the first start of the service."""
     own = service_view._OWN
 
     assert write_obstacle(Output("alerts.path", own, own / "alerts.jsonl", "alert-log.conf", is_created=False)) == ""
