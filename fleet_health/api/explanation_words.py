@@ -46,7 +46,7 @@ def standing(verdict: Mapping[str, Any]) -> str:
     """Return the verdict on a symptom in a few words."""
     incident = verdict["incident"]
     if verdict["is_hidden"]:
-        return "cannot be ruled out, the journal has a gap"
+        return "cannot be ruled out, the journal does not show the whole window"
     if incident is not None:
         return f"{incident['state']} for {short_duration(incident['lasting_s'])}"
     if verdict["is_found"]:

@@ -83,8 +83,8 @@ SENTENCES: Mapping[str, str] = {
     " (fs.inotify.max_user_instances), the journal is polled.",
     "receiver not found in the journal": "The {source} has no entries from the receiver: {reason}.",
     "gap in the journal": "The journal has a gap from {since} to {until}: {reason}.",
-    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so symptoms cannot be ruled out for this many"
-    " hosts: {hosts}.",
+    "gaps in the journal, symptoms not ruled out": "The journal does not show the whole window, so"
+    " symptoms cannot be ruled out for this many hosts: {hosts}.",
     "journal not readable, only silent evaluated": "The {source} cannot be read, so only silent is evaluated:"
     " {reason}.",
     "lines rejected": "Rejected {count:line} of the {source} ({reason}). The latest: {latest}",

@@ -280,7 +280,10 @@ def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
         ),
         (
             {"event": "gaps in the journal, symptoms not ruled out", "hosts": {"fatal-only": 2}},
-            "The journal has gaps, so symptoms cannot be ruled out for this many hosts: fatal-only: 2.",
+            (
+                "The journal does not show the whole window, so symptoms cannot be ruled out for this many hosts:"
+                " fatal-only: 2."
+            ),
         ),
         ({"event": "silence removed from silences.json", "id": "a1"}, "Silence a1 was removed from silences.json."),
     ],

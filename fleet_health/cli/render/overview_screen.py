@@ -42,7 +42,9 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     for source in document["sources"]:
         yield from _wrapped(source["summary"], width, paint, *(() if source["is_seeing"] else (RED, BOLD)))
     if hidden := document.get("hidden_by_symptom"):
-        yield from _wrapped(f"cannot be ruled out: {in_words(hidden)}; the journal has a gap", width, paint, YELLOW)
+        yield from _wrapped(
+            f"cannot be ruled out: {in_words(hidden)}; the journal does not show the whole window", width, paint, YELLOW
+        )
     if not document["is_evaluated"]:
         yield paint("not evaluated yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:
