@@ -280,7 +280,7 @@ class Daemon:
             self._settings.receivers,
             self._silencing.watch,
             self._evaluator.history,
-            ahead_rows=self._intake.ahead_rows(now, is_clock_trusted=not self._evaluator.clock_check.is_behind),
+            ahead_rows=self._intake.ahead_rows(now),
             disproved=self._intake.disproved(now),
             notices=self._delivery.publication.notices,
         )

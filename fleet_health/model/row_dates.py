@@ -6,8 +6,8 @@ now, and the last one of a file when the file was. If even the file's time is ah
 rows count as now.
 
 When it counts is remembered. Such a row is read again after each start, and whenever the clock is set, and its time may
-have come meanwhile, but it must not count anew. Only what a clock that is behind has found to be ahead is forgotten
-once that clock is set right.
+have come meanwhile, but it must not count anew. An evaluation by a clock that was not set and is not behind confirms
+what this clock found to be ahead. What was not confirmed is forgotten when the clock is set again.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class RowDates:
 
     def __init__(self, known: Iterable[AheadRow] = ()) -> None:
         self._counted = {(host, at): counted_at for host, at, counted_at in known}
-        self._sure = dict(self._counted)
-        """What was known before this clock was used: it stays known if the clock turns out to be behind."""
+        self._unsure: dict[tuple[str, Instant], Instant | None] = {}
+        """The rows that were found by a clock that is not confirmed yet, and when they counted before; None if new."""
         self._before: Instant = 0
         self.newest: Instant = 0
         """The latest date in any row of this reading; 0 if there was none."""
@@ -61,41 +61,46 @@ class RowDates:
     def anew(self) -> RowDates:
         """Return what dates the rows of another reading of the same index; both remember the same."""
         other = RowDates()
-        other._counted, other._sure = self._counted, self._sure
+        other._counted, other._unsure = self._counted, self._unsure
         return other
 
-    def by_another_clock(self, *, is_trusted: bool) -> RowDates:
+    def by_another_clock(self) -> RowDates:
         """Return what dates the rows of another reading of the same index, after the clock was set.
 
-        Args:
-            is_trusted: Whether the clock was not known to be behind until now. Else what it found to be ahead is
-                forgotten.
-
+        What the previous clock found to be ahead since it was confirmed last is forgotten.
         """
-        return RowDates((host, at, counted_at) for (host, at), counted_at in self._known(is_trusted=is_trusted).items())
+        return RowDates((host, at, counted_at) for (host, at), counted_at in self._sure().items())
+
+    def confirm(self) -> None:
+        """Take note that the clock was right until now: it was not set, and contradicts no record."""
+        self._unsure.clear()
 
     @property
     def plain_until(self) -> Instant:
         """Up to when a row surely counts at its own time: it cannot be one that was dated ahead."""
         return min((at - 1 for _, at in self._counted), default=NEVER)
 
-    def ahead_since(self, since: Instant, *, is_trusted: bool) -> list[AheadRow]:
+    def ahead_since(self, since: Instant) -> list[AheadRow]:
         """Return the rows that were dated ahead and count, or are dated, at an instant or later; forget the others.
 
-        Args:
-            since: The instant.
-            is_trusted: Whether the clock is not known to be behind, as above.
-
+        Those that were found by a clock that is not confirmed yet are left out.
         """
-        known = self._known(is_trusted=is_trusted)
+        known = self._sure()
         past = [row for row, counted_at in known.items() if counted_at < since]
         to_come = [row for row in past if row[1] >= since]
         for row in set(past).difference(to_come[-MOST_TO_COME:]):
             del known[row]
+            self._counted.pop(row, None)
         return [(host, at, counted_at) for (host, at), counted_at in known.items()]
 
-    def _known(self, *, is_trusted: bool) -> dict[tuple[str, Instant], Instant]:
-        return self._counted if is_trusted else self._sure
+    def _sure(self) -> dict[tuple[str, Instant], Instant]:
+        """Return when each row counts that was found by a confirmed clock."""
+        known = dict(self._counted)
+        for row, before in self._unsure.items():
+            known.pop(row, None)
+            if before is not None:
+                known[row] = before
+        return known
 
     def date(
         self,
@@ -146,7 +151,11 @@ class RowDates:
         return dated, count
 
     def _remember(self, row: Upload, counted_at: Instant) -> None:
-        self._counted.pop((row.host, row.at), None)  # so that the latest ones stand last
-        self._counted[row.host, row.at] = counted_at
+        known = (row.host, row.at)
+        before = self._counted.pop(known, None)  # so that the latest ones stand last
+        self._unsure.setdefault(known, before)
+        self._counted[known] = counted_at
         if len(self._counted) > MOST_AHEAD:
-            del self._counted[next(iter(self._counted))]
+            oldest = next(iter(self._counted))
+            del self._counted[oldest]
+            self._unsure.pop(oldest, None)

@@ -147,18 +147,18 @@ class Intake:
         """Return the coverage of each source as of its latest read."""
         return tuple(state.known_coverage() for state in self.states)
 
-    def ahead_rows(self, now: Instant, *, is_clock_trusted: bool) -> dict[str, list[AheadRow]]:
-        """Return receiver -> the rows of its index within the lookback that are dated ahead.
+    def confirm_clock(self) -> None:
+        """Take note that the clock was right until now: rows that were found to be dated ahead of it are."""
+        if self._index is not None:
+            for source in self._index.by_receiver.values():
+                source.follower.dates.confirm()
 
-        If the clock is known to be behind, rows that are ahead only according to it are left out.
-        """
+    def ahead_rows(self, now: Instant) -> dict[str, list[AheadRow]]:
+        """Return receiver -> the rows of its index, within the lookback or later, that are dated ahead."""
         if self._index is None:
             return {}
         since, sources = now - self._index.lookback_us, self._index.by_receiver
-        return {
-            name: source.follower.dates.ahead_since(since, is_trusted=is_clock_trusted)
-            for name, source in sources.items()
-        }
+        return {name: source.follower.dates.ahead_since(since) for name, source in sources.items()}
 
     def disproved(self, now: Instant) -> dict[str, list[Instant]]:
         """Return receiver -> the times of its journal's entries within the lookback, or later, that do not count."""
@@ -251,20 +251,18 @@ class Intake:
             close_old = self.switch(sources)
         await close_old()
 
-    async def reread(self, gap: Gap, *, is_clock_trusted: bool = True) -> None:
+    async def reread(self, gap: Gap) -> None:
         """Read all sources again, as at the start. Forget what was read before, except for the gaps of the journals.
 
         Args:
             gap: The stretch of time that the clock skipped or shows twice. It becomes a gap of each journal, because
                 counts over it prove nothing.
-            is_clock_trusted: False if the clock was known to be behind until now. Rows that were ahead of it are then
-                forgotten.
 
         """
         async with self._opening:
-            await self._reread(gap, is_clock_trusted=is_clock_trusted)
+            await self._reread(gap)
 
-    async def _reread(self, gap: Gap, *, is_clock_trusted: bool) -> None:
+    async def _reread(self, gap: Gap) -> None:
         # A source may have been exchanged while the clock was ahead.
         self.fleet.exchanged = {kind: min(at, self._clock()) for kind, at in self.fleet.exchanged.items()}
         self.fleet.end_shutdowns(self._opener.latest)
@@ -276,7 +274,7 @@ class Intake:
                 self._index.settings,
                 wanted,
                 self._index,
-                is_clock_trusted=is_clock_trusted,
+                is_clock_set=True,
                 is_learning=self._index.cadence is not None,
             )
             journal = self._opener.journal(self._journal.settings, wanted, self._journal)

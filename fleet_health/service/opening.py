@@ -74,7 +74,7 @@ class SourceOpener:
         wanted: Wanted,
         before: IndexSources | None,
         *,
-        is_clock_trusted: bool | None = None,
+        is_clock_set: bool = False,
         is_learning: bool = False,
     ) -> IndexSources:
         """Open the index of each receiver.
@@ -83,7 +83,7 @@ class SourceOpener:
             settings: Receiver -> the settings of its index.
             wanted: The requirements of the settings.
             before: The indexes that they replace; None at the start.
-            is_clock_trusted: False if the clock was known to be behind before it was set; None if it was not set.
+            is_clock_set: Whether they are opened because the clock was set.
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
@@ -115,7 +115,7 @@ class SourceOpener:
                 lookback_us=reads_us,
                 deliver=self._gate.guarded(self._learning(sources, record) if is_learning else record),
                 clock=self._clock,
-                dates=self._row_dates(name, source.settings, before, is_clock_trusted=is_clock_trusted),
+                dates=self._row_dates(name, source.settings, before, is_clock_set=is_clock_set),
                 every_us=lookback.traffic_us,
                 is_every_wanted=is_learning,
             )
@@ -189,7 +189,7 @@ class SourceOpener:
         return {} if same is None else dict(same.table.items())
 
     def _row_dates(
-        self, receiver: str, settings: IndexSettings, before: IndexSources | None, *, is_clock_trusted: bool | None
+        self, receiver: str, settings: IndexSettings, before: IndexSources | None, *, is_clock_set: bool
     ) -> RowDates:
         """Return the dates of the rows of an index, including known rows that are dated ahead."""
         if before is None:
@@ -198,7 +198,7 @@ class SourceOpener:
         if same is None:
             return RowDates()
         dates = same.follower.dates
-        return dates.anew() if is_clock_trusted is None else dates.by_another_clock(is_trusted=is_clock_trusted)
+        return dates.by_another_clock() if is_clock_set else dates.anew()
 
     def _restore_rhythms(
         self, cadence: Cadence, settings: Mapping[str, IndexSettings], before: IndexSources | None

@@ -155,6 +155,8 @@ class Evaluator:
         now, is_stepped = await self._read_sources()
         self._pulse.beat(_STRIDE)
         is_stepped |= await self._check_clock(now, is_stepped=is_stepped)
+        if not is_stepped and not self.clock_check.is_behind:
+            self._intake.confirm_clock()
         self._intake.note_unmatched(now)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
@@ -248,7 +250,7 @@ class Evaluator:
             since = min(since, self.clock_check.first_at)
             skipped_since = max(skipped_since, self.clock_check.latest_at)
         slept_since = now - self._step_watch.slept_us
-        await self._intake.reread(Gap(since, now, CLOCK_SET), is_clock_trusted=not self.clock_check.is_behind)
+        await self._intake.reread(Gap(since, now, CLOCK_SET))
         # The time before our latest record was not skipped.
         if now - slept_since > BEHIND_LIMIT_US:
             self._intake.fleet.shut_down(max(slept_since, self._incidents.at or 0), now)
@@ -279,7 +281,7 @@ class Evaluator:
             _log.info("clock no longer behind saved records, sources re-read")
         self._pulse.rest()
         gap = Gap(first_at if was_behind else now, now, "the clock was behind")
-        await self._intake.reread(gap, is_clock_trusted=not was_behind)
+        await self._intake.reread(gap)
         self._pulse.beat(_STRIDE)
         if is_redated:
             # Rows dated ahead count as of this read, so no incident may be later than it.

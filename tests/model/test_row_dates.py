@@ -98,7 +98,8 @@ def test_it_does_not_count_anew(later_by: int) -> None:
     """Neither before nor after its time comes, in another reading or after a restart."""
     dates, row = RowDates(), Upload("a", NOW + HOUR_US)
     dates.date([row], NOW, is_new=True)
-    restarted = RowDates(dates.ahead_since(NOW, is_trusted=True))
+    dates.confirm()
+    restarted = RowDates(dates.ahead_since(NOW))
     rows = [row, Upload("a", NOW + 8 * MINUTE), Upload("b", row.at)]
 
     for again in (dates.anew(), restarted):
@@ -109,19 +110,31 @@ def test_it_does_not_count_anew(later_by: int) -> None:
 
 
 def test_it_does_not_count_anew_when_the_clock_is_set() -> None:
-    """What a wrong clock found is forgotten; what was known before it is not."""
+    """What a clock finds that is set again before it is confirmed is forgotten, and what was known before is not."""
     row, good = Upload("a", NOW + YEAR), Upload("b", NOW - MINUTE)
     right = RowDates()
     right.date([row], NOW, is_new=True)
-    behind = right.by_another_clock(is_trusted=True)
+    right.confirm()
+    behind = right.by_another_clock()
     found = behind.date([row, good], NOW - 2 * HOUR_US)[0]
-    saved = behind.ahead_since(0, is_trusted=False)
-    again = behind.anew().by_another_clock(is_trusted=False)
+    saved = behind.ahead_since(0)
+    again = behind.anew().by_another_clock()
 
     assert [one.at for one in found] == [NOW - 2 * HOUR_US] * 2
     assert saved == [("a", row.at, NOW)]
     assert again.date([row, good], NOW + MINUTE)[0] == [Upload("a", NOW), good]
-    assert again.by_another_clock(is_trusted=True).date([row], NOW + HOUR_US)[0] == [Upload("a", NOW)]
+    assert again.by_another_clock().date([row], NOW + HOUR_US)[0] == [Upload("a", NOW)]
+
+
+def test_what_is_read_between_a_wrong_setting_of_the_clock_and_its_notice_counts_at_its_own_time() -> None:
+    """It was found ahead of a clock that nobody has confirmed."""
+    dates, row = RowDates(), Upload("a", NOW)
+    dates.confirm()
+    found = dates.date([row], NOW - HOUR_US, is_new=True)[0]
+
+    assert found == [Upload("a", NOW - HOUR_US)]
+    assert dates.ahead_since(0) == []
+    assert dates.by_another_clock().date([row], NOW + MINUTE) == ([row], 0)
 
 
 def test_it_is_found_ahead_once_also_within_one_instant() -> None:
@@ -145,14 +158,15 @@ def test_only_so_many_are_remembered() -> None:
     """The latest ones; fewer of those that no longer matter but whose own time is still to come."""
     dates = RowDates()
     dates.date([Upload("a", NOW + YEAR + number) for number in range(MOST_AHEAD + 5)], NOW, is_new=True)
-    remembered = dates.ahead_since(NOW, is_trusted=True)
+    dates.confirm()
+    remembered = dates.ahead_since(NOW)
 
     assert len(remembered) == MOST_AHEAD
     assert remembered[0][1] == NOW + YEAR + 5
-    assert dates.ahead_since(NOW + 1, is_trusted=True) == dates.ahead_since(0, is_trusted=True)
-    assert dates.ahead_since(0, is_trusted=True) == remembered[-MOST_TO_COME:]
-    assert dates.ahead_since(remembered[-1][1], is_trusted=True) == remembered[-1:]
-    assert dates.ahead_since(remembered[-1][1] + 1, is_trusted=True) == dates.ahead_since(0, is_trusted=True) == []
+    assert dates.ahead_since(NOW + 1) == dates.ahead_since(0)
+    assert dates.ahead_since(0) == remembered[-MOST_TO_COME:]
+    assert dates.ahead_since(remembered[-1][1]) == remembered[-1:]
+    assert dates.ahead_since(remembered[-1][1] + 1) == dates.ahead_since(0) == []
 
 
 @PROPERTY
