@@ -1,1 +1,1 @@
-"""The embedded sample: a real receiver, hosts that upload to it, a real journal, and a view of it all."""
+"""The demo: a real receiver and journal, hosts that upload, the service, and a screen that shows them."""

@@ -1,4 +1,4 @@
-"""The alerts that the daemon has given, as they stand in its file."""
+"""The alerts in the alert log of the demo, compared with the expected ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AlertRow = dict[str, str]
 
 EXPECTED = frozenset((host.name, host.symptom) for host in HOSTS if host.symptom)
-"""What a daemon that works finds among the simulated hosts: (host, symptom)."""
+"""The hosts and symptoms that the service should alert."""
 
 
 @dataclass(slots=True)
@@ -23,8 +23,8 @@ class Alerts:
     """Follows alerts.jsonl.
 
     Attributes:
-        path: The file; it need not exist yet.
-        rows: What has been read of it.
+        path: The alert log; it need not exist yet.
+        rows: All rows read so far.
 
     """
 
@@ -32,7 +32,7 @@ class Alerts:
     rows: list[AlertRow] = field(default_factory=list)
 
     def read_new(self) -> list[AlertRow]:
-        """Read what has been added since the last time."""
+        """Return the rows that were appended since the last call."""
         try:
             complete, _, _ = self.path.read_bytes().rpartition(b"\n")
         except FileNotFoundError:
@@ -42,18 +42,18 @@ class Alerts:
         return new
 
     def symptoms(self, host: str) -> list[str]:
-        """Name the symptoms that a host has been reported with, each once."""
+        """Return the symptoms alerted for a host, sorted and without duplicates."""
         return sorted({row["symptom"] for row in self.rows if row["host"] == host})
 
     @property
     def missing(self) -> list[str]:
-        """What should have been found and has not been, in words; empty when all is there."""
+        """The expected alerts that are not there yet, in words."""
         return [f"{host} {symptom}" for host, symptom in sorted(EXPECTED - self._found())]
 
     @property
     def too_many(self) -> list[str]:
-        """What should not be there: found without reason, or given twice within an hour; empty when all is well."""
-        unexpected = [f"{host} {symptom}, without reason" for host, symptom in sorted(self._found() - EXPECTED)]
+        """The alerts that should not be there, in words: unexpected ones, and ones repeated within an hour."""
+        unexpected = [f"{host} {symptom}, unexpected" for host, symptom in sorted(self._found() - EXPECTED)]
         given = Counter((row["dedup_key"], row["host"], row["symptom"]) for row in self.rows)
         repeated = [f"{host} {symptom}, {times} times" for (_, host, symptom), times in given.items() if times > 1]
         return unexpected + repeated

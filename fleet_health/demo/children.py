@@ -1,4 +1,4 @@
-"""Child processes that do not outlive the demo, however it ends."""
+"""Child processes that end with the demo, even if it is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STOP_WITHIN_S = 5
 
 @asynccontextmanager
 async def child(argv: Sequence[str], **options: Any) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a program in a session of its own for as long as the context lasts; then SIGTERM, and SIGKILL after 5 s.
+    """Run a program in its own session while the context lasts. Then send SIGTERM, and SIGKILL after 5 s.
 
     Args:
         argv: The program and its arguments.
@@ -38,7 +38,7 @@ async def child(argv: Sequence[str], **options: Any) -> AsyncIterator[asyncio.su
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:
-    """End a child in good order, if it lets us."""
+    """Send SIGTERM to a child, and wait up to 5 s until it has ended."""
     with suppress(ProcessLookupError):
         process.terminate()
     with suppress(TimeoutError):
@@ -47,6 +47,6 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _dying_with_us() -> list[str]:
-    # Even a SIGKILL of the demo, which cannot be handled, then ends its children.
+    # The kernel then kills the children even if the demo gets SIGKILL.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

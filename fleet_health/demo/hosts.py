@@ -1,6 +1,6 @@
-"""The simulated hosts: each uploads over real HTTP in its own, more or less healthy, way.
+"""The simulated hosts: each uploads over real HTTP, with or without a fault of its own.
 
-Owns what a host does and what it was answered. Knows neither the journal nor fleet-health.
+Owns the behaviour of each host and the count of its responses. Knows neither the journal nor fleet-health.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from http import HTTPStatus
 from fleet_health.demo.receiver import STAMP_HEADER
 
 EPISODE_SIZE = 20_000
-ANSWER_WITHIN_S = 10
+RESPONSE_WITHIN_S = 10
 COMMIT = "3f786850e387550fdab836ed7e6dc881de23001b"
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedHost:
-    """One host and its way of life.
+    """One host and its behaviour.
 
     Attributes:
-        name: As in the path of its uploads.
+        name: Its name in the path of its uploads.
         story: What it does, in a few words.
-        pause_s: Seconds between two uploads.
-        uploads: How many it sends before it falls silent; None: it never does.
-        stamped_every: One upload in so many carries the commit of the code that made it, the first one does.
-        symptom: What fleet-health is to find; empty for a healthy host.
+        pause_s: The seconds between two uploads.
+        uploads: The number of uploads before it falls silent; None for no end.
+        stamped_every: One upload in so many has a code stamp, beginning with the first.
+        symptom: The symptom that fleet-health should find; empty for a well host.
 
     """
 
@@ -48,7 +48,7 @@ HOSTS = (
     SimulatedHost("pi-01", "uploads steadily", pause_s=1.0),
     SimulatedHost("pi-02", "stops uploading", pause_s=0.9, uploads=5, symptom="silent"),
     SimulatedHost(REFUSED_HOST, "is always refused", pause_s=0.8, symptom="fatal-only"),
-    # One upload in four is accepted: the host's second worker runs an old checkout, its first one does not.
+    # One upload in four is accepted, as if an old worker sent the other three.
     SimulatedHost("pi-04", "has one old worker", pause_s=0.6, stamped_every=4, symptom="unstamped"),
 )
 
@@ -58,11 +58,11 @@ class Tally:
     """The responses to a host so far.
 
     Attributes:
-        accepted: Uploads answered 201.
-        unstamped: Uploads answered 412, for want of a stamp.
-        refused: Uploads answered anything else.
-        unanswered: Uploads without an answer.
-        last_upload_at: When the last one was accepted, by `time.monotonic()`; None before the first.
+        accepted: The number of responses with 201.
+        unstamped: The number of responses with 412: the stamp was missing.
+        refused: The number of responses with any other status.
+        unanswered: The number of uploads without a response.
+        last_upload_at: The time of the last accepted upload, by `time.monotonic()`; None before the first.
 
     """
 
@@ -73,7 +73,7 @@ class Tally:
     last_upload_at: float | None = None
 
     def count(self, status: int) -> None:
-        """Enter one answer."""
+        """Count one response."""
         if status == HTTPStatus.CREATED:
             self.accepted += 1
             self.last_upload_at = time.monotonic()
@@ -84,13 +84,13 @@ class Tally:
 
 
 async def simulate(host: SimulatedHost, port: int, tally: Tally) -> None:
-    """Live the life of `host`, uploading to the receiver on `port`, until it falls silent or is cancelled."""
+    """Upload to the receiver on `port` as `host` does, until it falls silent or the task is cancelled."""
     numbers = itertools.count() if host.uploads is None else range(host.uploads)
     for number in numbers:
         episode = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{number:04d}"
         stamp = COMMIT if number % host.stamped_every == 0 else ""
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(RESPONSE_WITHIN_S):
                 status = await upload(port, f"/v1/episodes/{host.name}/{episode}", os.urandom(EPISODE_SIZE), stamp)
         except OSError:
             tally.unanswered += 1
@@ -100,10 +100,10 @@ async def simulate(host: SimulatedHost, port: int, tally: Tally) -> None:
 
 
 async def upload(port: int, path: str, body: bytes, stamp: str = "") -> int:
-    """PUT `body` to the receiver on this machine and return the status of its answer.
+    """PUT `body` to the receiver on this machine, and return the status of the response.
 
     Raises:
-        OSError: There was no answer, or none that is HTTP.
+        OSError: There was no response, or it is not HTTP.
 
     """
     head = [f"PUT {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", "Connection: close"]
@@ -113,10 +113,10 @@ async def upload(port: int, path: str, body: bytes, stamp: str = "") -> int:
     try:
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
-        answer = (await reader.read()).split(maxsplit=2)
+        response = (await reader.read()).split(maxsplit=2)
     finally:
         writer.close()
     try:
-        return int(answer[1])
+        return int(response[1])
     except (IndexError, ValueError):
-        raise ConnectionError(f"not an answer: {answer!r}") from None
+        raise ConnectionError(f"not an HTTP response: {response!r}") from None

@@ -1,7 +1,7 @@
 """Write a real journal file, at any time and as any user.
 
-Owns the way from a message to an entry: Journal Export Format into systemd-journal-remote, which needs neither
-root nor a running systemd. Does not know who reads the journal, nor whose lines it writes.
+Owns the conversion of messages to entries: it writes the Journal Export Format to systemd-journal-remote, which needs
+neither root nor a running systemd. Knows neither the readers of the journal nor the programs whose lines it writes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 RECEIVER_UNIT = "cis490-receiver.service"
 
-# All entries of a machine claim one boot whose monotonic clock is the realtime clock, so that the entries of several
-# files fall into the order of their timestamps by whichever clock a reader compares them.
+# All entries of a machine have one boot, whose monotonic clock equals the realtime clock. So entries of several files
+# have the same order by either clock.
 _BOOT_ID = "4f1d0c7b9a3e4d52a6f08c1e7b25d964"
 
-# Debian's place first; other distributions have merged /lib or use libexec.
+# Debian's directory comes first; other distributions have merged /lib or use libexec.
 _WRITER_PATH = "/lib/systemd:/usr/lib/systemd:/usr/libexec/systemd"
 
 _FIELD_NAME = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
@@ -38,27 +38,27 @@ Value = bytes | str | int
 
 
 class JournalFileError(FleetHealthError):
-    """systemd-journal-remote is missing, or has ended before its time."""
+    """systemd-journal-remote is missing or has ended early."""
 
 
 def find_writer() -> str | None:
-    """Return the path of systemd-journal-remote; None where it is not installed."""
+    """Return the path of systemd-journal-remote; None if it is not installed."""
     return shutil.which("systemd-journal-remote", path=_WRITER_PATH)
 
 
 class JournalFile:
-    """A journal file being written. A live `Reader(path=directory)` sees each entry as soon as it is appended.
+    """Writes a journal file. A `Reader(path=directory)` sees each entry as soon as it is appended.
 
-    Entries stand in the order of the calls, whatever their timestamps. A file whose last entry lies in the future
-    cannot be opened for writing again: systemd sets it aside (`name@….journal~`, still read) and starts another.
+    Entries have the order of the calls, whatever their timestamps. A file whose last entry is in the future cannot be
+    opened for writing again: systemd renames it to `name@….journal~`, which is still read, and creates another one.
 
     Args:
-        path: The file; it is appended to if it is there.
-        machine: The id of the machine that logs the entries, 32 hex digits; empty for entries that name none.
+        path: The file. If it exists, entries are appended.
+        machine: The machine ID of the entries, 32 hex digits; empty for entries without one.
 
     Attributes:
-        ahead_us: By how much the realtime clock is ahead of the monotonic one, as if it had been set, from the next
-            entry on.
+        ahead_us: How far the realtime clock is ahead of the monotonic one from the next entry on, as if it had been
+            set, in microseconds.
 
     """
 
@@ -69,12 +69,12 @@ class JournalFile:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [writer, "--output", path, "-"],
-            # It is a service too, and would notify whoever listens to ours.
+            # Otherwise it would send READY=1 to the socket of the service under test.
             env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._complaints,
-            start_new_session=True,  # a Ctrl-C is ours to handle: the file is to be closed properly
+            start_new_session=True,  # so that Ctrl-C does not end it before the file is closed
         )
         self._origin: dict[str, Value] = {
             "_HOSTNAME": socket.gethostname(),
@@ -98,13 +98,13 @@ class JournalFile:
         """Append one entry.
 
         Args:
-            message: Its MESSAGE, any bytes at all; None for an entry that has none.
-            at_us: Its realtime timestamp, in microseconds since the epoch; None means now.
-            unit: Its _SYSTEMD_UNIT; empty for an entry of no unit.
-            fields: Further fields; a list is a field that occurs several times. They win over the usual ones.
+            message: The field MESSAGE, with any bytes; None for an entry without it.
+            at_us: The realtime timestamp, in microseconds since the epoch; None for now.
+            unit: The field _SYSTEMD_UNIT; empty for an entry without it.
+            fields: Further fields, which override the others. A list is a field that occurs several times.
 
         Raises:
-            JournalFileError: systemd-journal-remote has ended; the message says why.
+            JournalFileError: systemd-journal-remote has ended; `str()` says why.
 
         """
         at_us = time.time_ns() // 1000 if at_us is None else at_us
@@ -122,7 +122,7 @@ class JournalFile:
                 entry += _field(name, data)
         entry += b"\n"
         pipe = self._process.stdin
-        assert pipe is not None  # noqa: S101 - it was asked for as a pipe
+        assert pipe is not None  # noqa: S101 - it was opened as a pipe
         try:
             pipe.write(entry)
             pipe.flush()
@@ -133,7 +133,7 @@ class JournalFile:
         """Wait until every entry is in the file.
 
         Raises:
-            JournalFileError: They are not.
+            JournalFileError: Some are missing; `str()` says why.
 
         """
         if self._complaints.closed:

@@ -1,4 +1,4 @@
-"""The service manager's end of sd_notify: what the daemon reports to systemd."""
+"""Receive what the service sends to its service manager with sd_notify."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _LONGEST_MESSAGE = 64 * 1024
 
 
 class NotifySocket:
-    """Listens to one service, within a running loop.
+    """Receives the messages of one service, in a running event loop.
 
     Attributes:
-        address: For the service's NOTIFY_SOCKET.
-        is_ready: Whether READY=1 has come.
-        status: The latest STATUS=, empty before the first.
+        address: The value of NOTIFY_SOCKET for the service.
+        is_ready: Whether READY=1 has arrived.
+        status: The value of the latest STATUS=; empty before the first.
 
     """
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        # Bound to nothing, it gets a free abstract name from the kernel: no path that is too long, or left behind.
+        # With an empty name the kernel assigns a free abstract one, so no path can be too long or left behind.
         self._socket.bind(b"")
         self.address = "@" + self._socket.getsockname()[1:].decode()
         self.is_ready = False

@@ -1,4 +1,4 @@
-"""The pieces of the picture: the fleet, the daemon's state, an alert, and the words around them."""
+"""The parts of the screen: the fleet, the state of the service, an alert, and the texts around them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from fleet_health.demo.stage import Stage
 
 
-# Wider lines are harder to read, however wide the terminal.
+# Wider lines are hard to read.
 WIDEST = 110
 
-_LONGEST_VERDICT = max(len(host.symptom) for host in HOSTS)
+_LONGEST_SYMPTOM = max(len(host.symptom) for host in HOSTS)
 
 _NEXT_STEPS = (
     ("fleet-health explain HOST", "why a host is reported"),
@@ -35,42 +35,42 @@ _NEXT_STEPS = (
 
 
 def introduction(stage: Stage) -> RenderableType:
-    """Return what there is to see."""
+    """Return the introduction: what runs, and what it will show."""
     text = Text.assemble(
         ("fleet-health demo", "bold"),
         "\n",
-        f"{len(HOSTS)} simulated hosts upload to a real receiver on 127.0.0.1:{stage.port}. Its journal and its index",
-        f" are watched by the real daemon, every {TICK_S} seconds. Three of the hosts are in trouble: which, and why?",
+        f"{len(HOSTS)} simulated hosts upload to a real receiver on 127.0.0.1:{stage.port}. The real service reads",
+        f" its journal and its index, and evaluates the hosts every {TICK_S} seconds. Three hosts have a fault.",
     )
     return Padding(text, (1, 1))
 
 
 def fleet(stage: Stage, alerts: Alerts) -> RenderableType:
-    """Show every host: what it does, the responses, and the daemon's verdict."""
+    """Return a table with the behaviour, the responses and the symptoms of each host."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("host", no_wrap=True)
     table.add_column("what it does", no_wrap=True, style="dim")
     for outcome in ("accepted", "refused", "unstamped"):
         table.add_column(outcome, justify="right", no_wrap=True)
     table.add_column("uploaded", justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True, min_width=_LONGEST_VERDICT)
+    table.add_column("symptoms", no_wrap=True, min_width=_LONGEST_SYMPTOM)
     for host in HOSTS:
         tally = stage.tallies[host.name]
         counts = (Text(str(n), style="" if n else "dim") for n in (tally.accepted, tally.refused, tally.unstamped))
-        verdict = _verdict(stage, alerts.symptoms(host.name))
-        table.add_row(Text(host.name, style="bold"), host.story, *counts, _last_upload(tally), verdict)
+        symptoms = _symptoms(stage, alerts.symptoms(host.name))
+        table.add_row(Text(host.name, style="bold"), host.story, *counts, _last_upload(tally), symptoms)
     return Padding(table, (1, 1, 0, 1))
 
 
-def daemon(stage: Stage) -> RenderableType:
-    """Show what the daemon reports to its service manager."""
+def service(stage: Stage) -> RenderableType:
+    """Return what the service reports to its service manager."""
     state = ("● ready", "green") if stage.notify.is_ready else ("○ starting", "yellow")
     head = Text.assemble(("fleet-health", "bold"), " ", state, (f"  {stage.elapsed_s:.0f} s", "dim"))
     return Padding(Group(head, Text(stage.notify.status, style="dim")), (0, 1))
 
 
 def alert_panel(stage: Stage, row: AlertRow) -> RenderableType:
-    """Show an alert in a frame."""
+    """Return an alert in a frame."""
     return Panel(
         Group(Text(row["detail"]), _fix(row)),
         title=Text.assemble(("ALERT", "bold red"), " ", (row["host"], "bold"), " ", (row["symptom"], "bold red")),
@@ -82,37 +82,42 @@ def alert_panel(stage: Stage, row: AlertRow) -> RenderableType:
 
 
 def alert_lines(stage: Stage, row: AlertRow) -> RenderableType:
-    """Show an alert in plain lines, the first of them as it reads in the journal."""
+    """Return an alert as plain lines. The first line is that of the journal."""
     head = f"ALERT host={row['host']} symptom={row['symptom']} ({_when(stage, row)})"
     return Group(Text(head), Padding(Group(Text(row["detail"]), Text(f"→ {row['suggested_fix']}")), (0, 0, 0, 6)))
 
 
 def summary(stage: Stage, alerts: Alerts, *, kept: bool) -> RenderableType:
-    """Return what has been seen, and where an operator looks next."""
+    """Return the result of the demo, and the commands to try next."""
     found = len({row["host"] for row in alerts.rows})
     seen = Text.assemble(
         ("✓ ", "bold green"),
-        (f"{found} of {len(HOSTS)} hosts are in trouble", "bold"),
-        f", found within {stage.elapsed_s:.0f} s, each reported once; the healthy one was left alone.",
+        (f"{found} of {len(HOSTS)} hosts have a fault", "bold"),
+        f". Each was alerted once, within {stage.elapsed_s:.0f} s. The other host is well.",
     )
     next_steps = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for command, purpose in _NEXT_STEPS:
         next_steps.add_row(Text(command, style="cyan", no_wrap=True), Text(purpose, style="dim"))
-    parts: list[RenderableType] = [seen, "", "Where it is installed, look next at:", Padding(next_steps, (0, 0, 0, 2))]
+    parts: list[RenderableType] = [
+        seen,
+        "",
+        "On a machine where fleet-health is installed, try:",
+        Padding(next_steps, (0, 0, 0, 2)),
+    ]
     if kept:
         parts += ["", Text(f"The files of this demo are in {stage.files.directory}.")]
     return Padding(Group(*parts), (1, 1))
 
 
 def status_heading() -> RenderableType:
-    """Announce what an operator sees of this fleet."""
+    """Return the command line whose output follows."""
     return Padding(Text.assemble(("$ ", "dim"), ("fleet-health status", "bold")), (0, 1, 1, 1))
 
 
-def _verdict(stage: Stage, symptoms: list[str]) -> Text:
+def _symptoms(stage: Stage, symptoms: list[str]) -> Text:
     if symptoms:
         return Text(", ".join(symptoms), style="bold red")
-    return Text("fine", style="green") if stage.notify.is_ready else Text("…", style="dim")
+    return Text("well", style="green") if stage.notify.is_ready else Text("…", style="dim")
 
 
 def _last_upload(tally: Tally) -> Text:
@@ -122,7 +127,7 @@ def _last_upload(tally: Tally) -> Text:
 
 
 def _fix(row: AlertRow) -> Text:
-    # Between backticks stands a command, as in Markdown.
+    # A text in backticks is a command.
     prose_and_commands = enumerate(row["suggested_fix"].split("`"))
     return Text.assemble(("→ ", "bold"), *((part, "cyan" if i % 2 else "") for i, part in prose_and_commands))
 

@@ -1,4 +1,4 @@
-"""The demo from its start to its end: runs the stage, shows it, and evaluates whether it went as it should."""
+"""Run the demo, show it, and check that it produces the expected alerts and no others."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _FRAME_S = 0.2
 
 
 class WentWrongError(FleetHealthError):
-    """The demo did not show what it should; `str()` says what is missing or too much, with the daemon's log."""
+    """Alerts are missing or unexpected, or a part of the demo failed. `str()` has the reason and the service's log."""
 
 
 async def play(directory: Path, console: Console, *, seconds: float, kept: bool) -> None:
     """Run the demo in an empty `directory` and show it on `console`.
 
-    It ends a moment after the last of the alerts that are to come, but not before `seconds` have passed.
+    It ends one second after the last expected alert, but not before `seconds` have passed.
 
     Raises:
-        WentWrongError: They have not come within a minute, others have, or a part of the demo failed.
+        WentWrongError: The alerts are not complete within a minute, there are others, or a part of the demo failed.
 
     """
     async with running(directory) as stage:
@@ -62,12 +62,12 @@ async def _watch(stage: Stage, alerts: Alerts, screen: Screen, seconds: float) -
             ends_at_s = max(seconds, stage.elapsed_s + LAST_LOOK_S)
         screen.update(stage, alerts)
         if alerts.too_many:
-            raise StageError(f"more alerts than there should be: {'; '.join(alerts.too_many)}")
+            raise StageError(f"unexpected alerts: {'; '.join(alerts.too_many)}")
         if alerts.missing and stage.elapsed_s > ALERTS_WITHIN_S:
-            raise StageError(f"not reported within {ALERTS_WITHIN_S} s: {', '.join(alerts.missing)}")
+            raise StageError(f"not alerted within {ALERTS_WITHIN_S} s: {', '.join(alerts.missing)}")
         await asyncio.sleep(_FRAME_S)
 
 
 def _with_log(stage: Stage, message: str) -> str:
-    log = stage.files.daemon_log.read_text(errors="backslashreplace").strip()
-    return f"{message}\n\nThe daemon's log:\n{log or '(empty)'}"
+    log = stage.files.service_log.read_text(errors="backslashreplace").strip()
+    return f"{message}\n\nThe log of the service:\n{log or '(empty)'}"

@@ -1,7 +1,7 @@
-"""The receiver: a small real HTTP service that hosts upload episodes to, run by uvicorn.
+"""The receiver: a small HTTP service to which hosts upload episodes, run by uvicorn.
 
-Owns what a host is answered, and the rows of the index. Does not know that anybody watches it: its access lines are
-uvicorn's own, its warnings go to stderr, and both reach the journal as those of any service do.
+Owns the responses and the rows of the index. Knows nothing of fleet-health: its access lines are those of uvicorn, its
+warnings go to stderr, and both reach the journal like those of any service.
 
     uvicorn fleet_health.demo.receiver:app --host 127.0.0.1 --port 8490
 """
@@ -26,14 +26,14 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# What is neither visible ASCII nor a part of a path never reaches a log line or the index.
+# Other characters than visible ASCII never reach a log line or the index.
 _UPLOAD_PATH = re.compile(r"/v1/episodes/(?P<host>[!-.0-~]+)/(?P<episode>[!-.0-~]+)")
 
 _log = logging.getLogger("cis490.receiver")
 
 
-class UploadBroken(Exception):  # noqa: N818 - the host's doing, not an error of ours
-    """The host hung up before its upload was complete."""
+class UploadBroken(Exception):  # noqa: N818 - caused by the host, so no error of the receiver
+    """The host closed the connection before its upload was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Receiver:
     """The ASGI application.
 
     Attributes:
-        index: Where a row is appended for every accepted upload. Opened anew for each, so that it may be rotated.
-        refuse: Hosts whose uploads are answered 422, as if what they sent were wrong.
-        fail: Hosts whose uploads are answered 500, as if the receiver were broken.
+        index: The file that gets a row for each accepted upload. It is opened for each, so it may be rotated.
+        refuse: The hosts that get 422, as if their uploads were invalid.
+        fail: The hosts that get 500, as if the receiver were broken.
 
     """
 
@@ -61,7 +61,7 @@ class Receiver:
         )
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Serve one connection's request, or the start and the end of the service."""
+        """Handle a request, or the start and end of the server, as ASGI requires."""
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
@@ -74,7 +74,7 @@ class Receiver:
     async def _respond(self, scope: Message, receive: Receive) -> tuple[HTTPStatus, str]:
         upload = _UPLOAD_PATH.fullmatch(scope["path"])
         if upload is None:
-            return HTTPStatus.NOT_FOUND, "no such place"
+            return HTTPStatus.NOT_FOUND, "not found"
         if scope["method"] != "PUT":
             return HTTPStatus.METHOD_NOT_ALLOWED, "PUT an episode here"
         size, sha256 = await _read_body(receive)
@@ -111,8 +111,8 @@ class Receiver:
         try:
             written = os.write(index, row)
             if written < len(row):
-                # A disk that fills up takes a part of the row. The receiver is the index's only writer, so what
-                # stands at its end is ours to take back.
+                # The disk is full, and a part of the row is written. No other process writes to the index, so the
+                # part can be truncated.
                 os.ftruncate(index, os.lseek(index, 0, os.SEEK_CUR) - written)
                 raise OSError(f"{written} of {len(row)} bytes were written to {self.index}")
         finally:
@@ -130,7 +130,7 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 def _log_to_stderr() -> None:
-    # uvicorn configures its own loggers and leaves the root alone
+    # uvicorn configures only its own loggers
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     _log.handlers = [handler]

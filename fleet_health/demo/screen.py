@@ -1,6 +1,6 @@
-"""How the demo looks: a live table on a terminal, plain lines as things happen anywhere else.
+"""Show the demo: as a live table on a terminal, as plain lines elsewhere.
 
-Owns the two ways of showing, and when each shows what. What the pieces look like is `pieces`' concern.
+Owns when each part is shown. `pieces` makes the parts.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
 
 
 class Screen(Protocol):
-    """What the demo is shown on."""
+    """A way of showing the demo."""
 
     def begin(self, stage: Stage) -> None:
-        """Return what there is to see."""
+        """Show the introduction."""
 
     def update(self, stage: Stage, alerts: Alerts) -> None:
-        """Show how things stand now. Called several times a second."""
+        """Show the present state. The demo calls this several times a second."""
 
     def alert(self, stage: Stage, row: AlertRow) -> None:
-        """Show an alert that has just come."""
+        """Show a new alert."""
 
     def end(self, stage: Stage, alerts: Alerts) -> None:
-        """Show how things stand for the last time."""
+        """Show the final state."""
 
     def print(self, piece: RenderableType) -> None:
-        """Show a piece of the picture, once."""
+        """Show a part once."""
 
 
 @dataclass(slots=True)
 class LiveScreen:
-    """A terminal: alerts scroll by, and below them stands the table, always up to date."""
+    """Shows the table at the bottom of a terminal, and the alerts above it."""
 
     console: Console
     _live: Live = field(init=False)
@@ -55,25 +55,25 @@ class LiveScreen:
 
     def update(self, stage: Stage, alerts: Alerts) -> None:
         """Redraw the table."""
-        self._live.update(Group(pieces.fleet(stage, alerts), pieces.daemon(stage)), refresh=True)
+        self._live.update(Group(pieces.fleet(stage, alerts), pieces.service(stage)), refresh=True)
 
     def alert(self, stage: Stage, row: AlertRow) -> None:
         """Print the alert above the table."""
         self.print(pieces.alert_panel(stage, row))
 
     def end(self, stage: Stage, alerts: Alerts) -> None:
-        """Leave the table as it is, and restore the cursor."""
+        """Draw the table for the last time, and restore the cursor."""
         self.update(stage, alerts)
         self._live.stop()
 
     def print(self, piece: RenderableType) -> None:
-        """Print a piece; above the table, as long as that is there."""
+        """Print a part, above the table if that is shown."""
         self.console.print(piece)
 
 
 @dataclass(slots=True)
 class LineScreen:
-    """A pipe, a file, a CI job: plain lines, each as soon as there is something to say."""
+    """Prints plain lines to a pipe, a file or the log of a CI job."""
 
     console: Console
     _is_ready: bool = False
@@ -84,13 +84,13 @@ class LineScreen:
         self.print(pieces.introduction(stage))
 
     def update(self, stage: Stage, alerts: Alerts) -> None:
-        """Print that the daemon is ready, and once a tick how things stand."""
+        """Print once that the service is ready, and print the table at each tick."""
         if stage.notify.is_ready and not self._is_ready:
             self._is_ready = True
-            self.print(pieces.daemon(stage))
+            self.print(pieces.service(stage))
         if stage.elapsed_s >= self._next_report_s:
             self._next_report_s += TICK_S
-            self.print(Group(pieces.fleet(stage, alerts), pieces.daemon(stage)))
+            self.print(Group(pieces.fleet(stage, alerts), pieces.service(stage)))
 
     def alert(self, stage: Stage, row: AlertRow) -> None:
         """Print the alert."""
@@ -101,7 +101,7 @@ class LineScreen:
         self.print(pieces.fleet(stage, alerts))
 
     def print(self, piece: RenderableType) -> None:
-        """Print a piece, without the blanks that fill a terminal's lines."""
+        """Print a part without trailing blanks."""
         with self.console.capture() as capture:
             self.console.print(piece)
         for line in capture.get().splitlines():
@@ -109,5 +109,5 @@ class LineScreen:
 
 
 def screen_for(console: Console) -> Screen:
-    """Choose by what the console can do."""
+    """Return the live table for a terminal that can move the cursor; else plain lines."""
     return LiveScreen(console) if console.is_terminal and not console.is_dumb_terminal else LineScreen(console)

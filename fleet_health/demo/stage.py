@@ -1,6 +1,6 @@
-"""Everything that runs in the demo: receiver, journal, hosts and daemon, each of them real, in one directory.
+"""Run the parts of the demo: receiver, journal, simulated hosts and service, with all files in one directory.
 
-Owns what is started, in which order, and how it ends. Does not know how it is shown, nor when it is enough.
+Owns the order in which the parts start and end. Knows neither the screen nor when the demo is complete.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TICK_S = 5
 
-# Minutes instead of the hours of a deployment, so that the trouble shows while one looks on.
+# Seconds and minutes instead of hours, so that the symptoms appear during the demo.
 _CONFIG = """\
 tick = "{tick}s"
 
@@ -59,15 +59,15 @@ window = "2m"
 
 
 class StageError(FleetHealthError):
-    """A part of the demo has ended before its time; `str()` says which."""
+    """A part of the demo ended early or failed; `str()` says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where everything of the demo is.
+    """The paths of the demo.
 
     Attributes:
-        directory: Holds all of it.
+        directory: The directory with all files.
 
     """
 
@@ -75,52 +75,52 @@ class Files:
 
     @property
     def index(self) -> Path:
-        """Where the receiver appends a row for every accepted upload."""
+        """The index of the receiver."""
         return self.directory / "index.jsonl"
 
     @property
     def journal(self) -> Path:
-        """The directory of the journal that holds the receiver's lines."""
+        """The directory of the journal with the receiver's lines."""
         return self.directory / "journal"
 
     @property
     def alerts(self) -> Path:
-        """Where the daemon appends its alerts."""
+        """The alert log of the service."""
         return self.directory / "alerts.jsonl"
 
     @property
     def state(self) -> Path:
-        """Where the daemon keeps what it must know after a restart."""
+        """The state directory of the service."""
         return self.directory / "state"
 
     @property
     def control(self) -> Path:
-        """The operator's socket."""
+        """The control socket of the service."""
         return self.directory / "control.sock"
 
     @property
     def config(self) -> Path:
-        """The daemon's configuration."""
+        """The configuration of the service."""
         return self.directory / "config.toml"
 
     @property
-    def daemon_log(self) -> Path:
-        """The daemon's stderr."""
+    def service_log(self) -> Path:
+        """The stderr of the service."""
         return self.directory / "fleet-health.log"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The demo while it runs.
+    """The running parts of the demo.
 
     Attributes:
-        files: Where everything is.
-        port: The receiver's, on this machine.
-        tallies: What each host was answered, by its name.
-        notify: What the daemon reports to its service manager.
-        started_at: By `time.monotonic()`.
-        processes: The programs that are to run all the time, by their names.
-        tasks: The tasks within this process: hosts, recorder.
+        files: The paths.
+        port: The port of the receiver on this machine.
+        tallies: The counts of responses, by host.
+        notify: The messages of the service to its service manager.
+        started_at: The time of the start, by `time.monotonic()`.
+        processes: The processes that must not end before the demo, by name.
+        tasks: The tasks in this process: the hosts, and the one that writes the journal.
 
     """
 
@@ -134,14 +134,14 @@ class Stage:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the start."""
+        """The seconds since the start."""
         return time.monotonic() - self.started_at
 
     def check(self) -> None:
-        """See that every part still does its work.
+        """Check that every part still runs.
 
         Raises:
-            StageError: One does not.
+            StageError: A process has ended.
 
         """
         for name, process in self.processes.items():
@@ -154,11 +154,11 @@ class Stage:
 
 @asynccontextmanager
 async def running(directory: Path) -> AsyncIterator[Stage]:
-    """Run the demo in an empty `directory`, and end every part of it in good order.
+    """Run the parts in an empty `directory` while the context lasts, and end them in order.
 
     Raises:
         JournalFileError: The journal cannot be written.
-        OSError: A program cannot be started, or a file not be written.
+        OSError: A program cannot be started, or a file cannot be written.
 
     """
     files = Files(directory)
@@ -168,7 +168,7 @@ async def running(directory: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as parts:
         notify = parts.enter_context(NotifySocket())
         journal = parts.enter_context(JournalFile(files.journal / "receiver.journal"))
-        # The port is taken here and handed over open: nobody can come in between, and no host comes too early.
+        # The receiver inherits the open socket: no other process can take the port, and early uploads wait.
         with socket.create_server(("127.0.0.1", 0), backlog=len(HOSTS)) as listener:
             port: int = listener.getsockname()[1]
             receiver = await parts.enter_async_context(_receiver(listener, files))
@@ -176,23 +176,23 @@ async def running(directory: Path) -> AsyncIterator[Stage]:
         hosts = [
             await parts.enter_async_context(_in_background(simulate(host, port, tallies[host.name]))) for host in HOSTS
         ]
-        daemon = await parts.enter_async_context(_daemon(notify, files))
+        service = await parts.enter_async_context(_service(notify, files))
         yield Stage(
             files=files,
             port=port,
             tallies=tallies,
             notify=notify,
             started_at=time.monotonic(),
-            processes={"receiver": receiver, "daemon": daemon},
+            processes={"receiver": receiver, "service": service},
             tasks=(recording, *hosts),
         )
 
 
 async def show_status(stage: Stage, stdout: IO[str]) -> None:
-    """Run `fleet-health status` on the daemon, with a stdout of its own: a terminal gets its colours and its width.
+    """Run `fleet-health status` with this stdout, so that it uses the colours and width of a terminal.
 
     Raises:
-        StageError: The daemon does not answer.
+        StageError: The service does not respond.
 
     """
     argv = [sys.executable, "-m", "fleet_health", "status", "--config", str(stage.files.config)]
@@ -203,7 +203,7 @@ async def show_status(stage: Stage, stdout: IO[str]) -> None:
 
 
 def _configuration(files: Files) -> str:
-    # A string of JSON is one of TOML too.
+    # JSON strings are valid TOML.
     names = ("index", "journal", "alerts", "state", "control")
     paths = {name: json.dumps(str(getattr(files, name))) for name in names}
     return _CONFIG.format(tick=TICK_S, **paths)
@@ -223,9 +223,9 @@ async def _receiver(listener: socket.socket, files: Files) -> AsyncIterator[Proc
 
 
 @asynccontextmanager
-async def _daemon(notify: NotifySocket, files: Files) -> AsyncIterator[Process]:
+async def _service(notify: NotifySocket, files: Files) -> AsyncIterator[Process]:
     argv = [sys.executable, "-m", "fleet_health", "run", "--config", str(files.config)]
-    with files.daemon_log.open("wb") as log:
+    with files.service_log.open("wb") as log:
         async with child(
             argv, env=os.environ | {"NOTIFY_SOCKET": notify.address}, stdout=log, stderr=asyncio.subprocess.STDOUT
         ) as process:
@@ -237,12 +237,12 @@ async def _recording(receiver: Process, journal: JournalFile) -> AsyncIterator[a
     async with _in_background(_record(receiver, journal)) as task:
         yield task
         await stop(receiver)
-        # Its farewell belongs into the journal too.
+        # So its last lines reach the journal.
         await asyncio.wait({task}, timeout=STOP_WITHIN_S)
 
 
 async def _record(receiver: Process, journal: JournalFile) -> None:
-    assert receiver.stdout is not None  # noqa: S101 - it was asked for as a pipe
+    assert receiver.stdout is not None  # noqa: S101 - it was opened as a pipe
     async for line in receiver.stdout:
         journal.append(line.rstrip(b"\n"), _PID=receiver.pid)
 

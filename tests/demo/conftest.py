@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the receiver answered."""
+    """A response of the receiver."""
 
     status: int
     text: str
@@ -39,7 +39,7 @@ class RunningReceiver:
     process: subprocess.Popen[bytes]
 
     def request(self, path: str, *, method: str = "PUT", body: bytes = b"x" * 1000, stamp: str = COMMIT) -> Answer:
-        """Send a request over HTTP; an empty `stamp` sends none."""
+        """Send a request over HTTP, with a stamp unless that is empty."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, {STAMP_HEADER: stamp} if stamp else {})
@@ -57,7 +57,7 @@ class RunningReceiver:
 
 @pytest.fixture
 def start_receiver() -> Iterator[Callable[..., RunningReceiver]]:
-    """Start receivers, and end them with the test."""
+    """Start receivers, and end them after the test."""
     started: list[RunningReceiver] = []
 
     def start(index: Path, *, largest_file: int = resource.RLIM_INFINITY, **environment: str) -> RunningReceiver:

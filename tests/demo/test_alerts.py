@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def row(host: str, symptom: str, key: str = "") -> dict[str, str]:
-    """Make a row of alerts.jsonl, as far as the demo looks at it."""
+    """Make a row of the alert log with the keys that the demo reads."""
     return {"host": host, "symptom": symptom, "dedup_key": key or f"{host}{symptom}"}
 
 
 def test_rows_are_read_once_and_only_when_complete(tmp_path: Path) -> None:
-    """A line is read when its end is there, and not again."""
+    """A row counts once its newline is written, and is returned only once."""
     alerts = Alerts(tmp_path / "alerts.jsonl")
     first, second = (json.dumps(row(host, "silent")) for host in ("a", "b"))
 
@@ -39,7 +39,7 @@ EXPECTED_ROWS = [row(host, symptom) for host, symptom in sorted(EXPECTED)]
     [
         pytest.param(EXPECTED_ROWS, [], [], id="what should be there, is"),
         pytest.param(EXPECTED_ROWS[1:], ["pi-02 silent"], [], id="one is missing"),
-        pytest.param([*EXPECTED_ROWS, row("pi-01", "silent")], [], ["pi-01 silent, without reason"], id="one too many"),
+        pytest.param([*EXPECTED_ROWS, row("pi-01", "silent")], [], ["pi-01 silent, unexpected"], id="one too many"),
         pytest.param([*EXPECTED_ROWS, EXPECTED_ROWS[0]], [], ["pi-02 silent, 2 times"], id="one twice"),
         pytest.param([*EXPECTED_ROWS, row("pi-02", "silent", "next hour")], [], [], id="one again in the next hour"),
     ],
@@ -47,7 +47,7 @@ EXPECTED_ROWS = [row(host, symptom) for host, symptom in sorted(EXPECTED)]
 def test_alerts_are_compared_with_what_should_come(
     rows: list[dict[str, str]], missing: list[str], too_many: list[str], tmp_path: Path
 ) -> None:
-    """Each host and symptom is to come once an hour, and no other."""
+    """Each expected alert must occur once in an hour, and no other may."""
     alerts = Alerts(tmp_path / "alerts.jsonl", rows)
 
     assert (alerts.missing, alerts.too_many) == (missing, too_many)

@@ -21,7 +21,7 @@ SOME_TIME_US = 1_700_000_000_000_000
 
 
 def entries(directory: Path) -> Iterator[Any]:
-    """Return a reader that stands on each entry in turn."""
+    """Yield the reader at each entry in turn."""
     reader = journal.Reader(path=str(directory))
     reader.data_threshold = 0
     reader.seek_head()
@@ -42,7 +42,7 @@ def entries(directory: Path) -> Iterator[Any]:
     ],
 )
 def test_a_message_is_read_back_as_it_was_written(message: bytes, tmp_path: Path) -> None:
-    """Whatever its bytes, a message comes out of the journal unchanged."""
+    """Messages of any bytes are read unchanged."""
     with JournalFile(tmp_path / "x.journal") as written:
         written.append(message)
 
@@ -50,7 +50,7 @@ def test_a_message_is_read_back_as_it_was_written(message: bytes, tmp_path: Path
 
 
 def test_timestamps_are_exact(tmp_path: Path) -> None:
-    """Entries have the timestamps that they were given, to the microsecond, and stand in the order of the calls."""
+    """Entries keep their timestamps, to the microsecond, and the order of the calls."""
     given = [SOME_TIME_US, SOME_TIME_US + 1, SOME_TIME_US + 1, SOME_TIME_US + 3_600_000_001]
     with JournalFile(tmp_path / "x.journal") as written:
         for number, at_us in enumerate(given):
@@ -62,7 +62,7 @@ def test_timestamps_are_exact(tmp_path: Path) -> None:
 
 
 def test_files_of_one_directory_are_read_in_the_order_of_time(tmp_path: Path) -> None:
-    """Two journals written side by side are one sequence."""
+    """Two files written at the same time are read as one sequence."""
     with JournalFile(tmp_path / "even.journal") as even, JournalFile(tmp_path / "odd.journal") as odd:
         for number in range(10):
             (odd if number % 2 else even).append(str(number), at_us=SOME_TIME_US + number)
@@ -71,7 +71,7 @@ def test_files_of_one_directory_are_read_in_the_order_of_time(tmp_path: Path) ->
 
 
 def test_journalctl_reads_it_as_the_receivers(tmp_path: Path) -> None:
-    """An entry has the fields of a line that systemd has taken from the receiver, and those that it was given."""
+    """An entry has the fields of a receiver's line under systemd, and the fields it was given."""
     with JournalFile(tmp_path / "x.journal") as written:
         written.append("hello", at_us=SOME_TIME_US, PRIORITY=4, _PID=42)
         written.append("another's", unit="other.service")
@@ -104,7 +104,7 @@ def test_a_field_may_occur_several_times(tmp_path: Path) -> None:
 
 
 def test_an_entry_may_have_no_message(tmp_path: Path) -> None:
-    """None leaves the message away."""
+    """With None, the field MESSAGE is left out."""
     with JournalFile(tmp_path / "x.journal") as written:
         written.append(None)
 
@@ -113,7 +113,7 @@ def test_an_entry_may_have_no_message(tmp_path: Path) -> None:
 
 
 def test_a_live_reader_is_woken(tmp_path: Path) -> None:
-    """A reader that waits in the same directory hears of each entry as it is appended."""
+    """A reader that waits on the directory is notified of each entry."""
     with JournalFile(tmp_path / "x.journal") as written:
         reader = journal.Reader(path=str(tmp_path))
         waiting = select.poll()
@@ -128,7 +128,7 @@ def test_a_live_reader_is_woken(tmp_path: Path) -> None:
 
 
 def test_a_file_can_be_written_on(tmp_path: Path) -> None:
-    """Opened again, it keeps what it has."""
+    """A file that is opened again keeps its entries."""
     for word in ("first", "second"):
         with JournalFile(tmp_path / "x.journal") as written:
             written.append(word)
@@ -137,13 +137,13 @@ def test_a_file_can_be_written_on(tmp_path: Path) -> None:
 
 
 def test_a_name_that_no_field_can_have_is_refused(tmp_path: Path) -> None:
-    """A field that the journal would drop without a word is an error."""
+    """The journal would drop such a field without an error, so the writer raises one."""
     with JournalFile(tmp_path / "x.journal") as written, pytest.raises(ValueError, match="field's name: 'lower'"):
         written.append("x", lower="x")
 
 
 def test_a_journal_that_cannot_be_written_says_why(tmp_path: Path) -> None:
-    """The reason that systemd-journal-remote gave is in the error."""
+    """The error has the reason that systemd-journal-remote gave."""
     with (
         pytest.raises(JournalFileError, match=r"ended with status 1.*No such file or directory"),
         JournalFile(tmp_path / "missing" / "x.journal"),

@@ -25,12 +25,12 @@ ACCESS = re.compile(r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<stat
 
 
 def rows(index: Path) -> list[dict[str, object]]:
-    """Read the index."""
+    """Return the rows of the index."""
     return [json.loads(line) for line in index.read_text().splitlines()]
 
 
 def test_an_accepted_upload_is_a_row(tmp_path: Path, start_receiver: StartReceiver) -> None:
-    """A stamped upload is answered 201, and the index tells what was received and when."""
+    """A stamped upload gets 201, and the row has what was received and when."""
     index = tmp_path / "index.jsonl"
     receiver = start_receiver(index)
     body = bytes(range(256)) * 1000
@@ -52,7 +52,7 @@ def test_an_accepted_upload_is_a_row(tmp_path: Path, start_receiver: StartReceiv
 
 
 def test_the_access_line_is_uvicorns(tmp_path: Path, start_receiver: StartReceiver) -> None:
-    """Each upload leaves one line that names its host and the status of the answer."""
+    """Each upload has one line with its host and the status of the response."""
     receiver = start_receiver(tmp_path / "index.jsonl", RECEIVER_REFUSE="pi-03", RECEIVER_FAIL="pi-05,pi-06")
     for host in ("pi-01", "pi-03", "pi-05", "pi-06"):
         receiver.request(f"/v1/episodes/{host}/e1")
@@ -64,7 +64,7 @@ def test_the_access_line_is_uvicorns(tmp_path: Path, start_receiver: StartReceiv
 
 
 def test_an_upload_without_a_stamp_is_refused_with_a_warning(tmp_path: Path, start_receiver: StartReceiver) -> None:
-    """Without the code's commit the answer is 412, the log says whose upload it was, and there is no row."""
+    """Without a stamp, the status is 412, the log names the host, and there is no row."""
     index = tmp_path / "index.jsonl"
     receiver = start_receiver(index)
 
@@ -91,7 +91,7 @@ def test_an_upload_without_a_stamp_is_refused_with_a_warning(tmp_path: Path, sta
 def test_nothing_but_an_upload_is_served(
     method: str, path: str, status: int, tmp_path: Path, start_receiver: StartReceiver
 ) -> None:
-    """Another path is 404, another method 405, and neither leaves a row."""
+    """Another path gets 404, another method 405, and neither has a row."""
     index = tmp_path / "index.jsonl"
 
     answer = start_receiver(index).request(path, method=method)
@@ -102,7 +102,7 @@ def test_nothing_but_an_upload_is_served(
 
 
 def test_a_host_that_hangs_up_leaves_nothing(tmp_path: Path, start_receiver: StartReceiver) -> None:
-    """An upload that breaks off in the middle is no row, and the next one is served."""
+    """An incomplete upload has no row, and the next one is served."""
     index = tmp_path / "index.jsonl"
     receiver = start_receiver(index)
     with socket.create_connection(("127.0.0.1", receiver.port)) as broken:
@@ -113,7 +113,7 @@ def test_a_host_that_hangs_up_leaves_nothing(tmp_path: Path, start_receiver: Sta
 
 
 def test_a_full_disk_is_an_error_of_the_receiver(start_receiver: StartReceiver) -> None:
-    """When the index cannot grow the answer is 500, with the reason in the log; the receiver goes on."""
+    """If the index cannot grow, the status is 500 and the log has the reason. The receiver continues."""
     receiver = start_receiver(Path("/dev/full"))
 
     assert [receiver.request(f"/v1/episodes/pi-01/e{n}").status for n in (1, 2)] == [500, 500]
@@ -123,7 +123,7 @@ def test_a_full_disk_is_an_error_of_the_receiver(start_receiver: StartReceiver) 
 
 
 def test_a_row_that_does_not_fit_is_taken_back(tmp_path: Path, start_receiver: StartReceiver) -> None:
-    """A disk that takes half a row keeps none of it."""
+    """If only a part of a row fits on the disk, that part is removed."""
     index = tmp_path / "index.jsonl"
     receiver = start_receiver(index, largest_file=700)
 
@@ -134,7 +134,7 @@ def test_a_row_that_does_not_fit_is_taken_back(tmp_path: Path, start_receiver: S
 
 
 def test_the_index_may_come_and_go(tmp_path: Path, start_receiver: StartReceiver) -> None:
-    """Without its directory an upload is answered 500; once it is there, and after each rotation, 201."""
+    """Without its directory, uploads get 500. Once it exists, and after each rotation, they get 201."""
     index = tmp_path / "later" / "index.jsonl"
     receiver = start_receiver(index)
 

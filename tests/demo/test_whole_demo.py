@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Demo:
-    """The demo as a process, every child of which can be told from its environment."""
+    """The demo as a process. All of its children can be found by a variable in their environment."""
 
     def __init__(self, *arguments: str, stdout: int = subprocess.PIPE, **environment: str) -> None:
         self.mark = f"FLEET_HEALTH_DEMO_TEST={uuid.uuid4()}"
@@ -45,12 +45,12 @@ class Demo:
         )
 
     def finish(self) -> tuple[str, str]:
-        """Wait for its end, and return what it wrote on stdout and on stderr."""
+        """Wait for its end, and return stdout and stderr."""
         stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
         return (stdout or b"").decode(), stderr.decode()
 
     def running(self) -> list[str]:
-        """Name the programs that belong to it."""
+        """Return the command lines of its processes."""
         found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
@@ -61,17 +61,17 @@ class Demo:
         return found
 
     def wait_until_it_watches(self) -> None:
-        """Wait until everything that belongs to it runs."""
+        """Wait until all of its parts run."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if "ready" in line.decode():
                 return
-        pytest.fail(f"the daemon did not become ready: {self.finish()}")
+        pytest.fail(f"the service did not become ready: {self.finish()}")
 
 
 @pytest.fixture
 def demo_ended() -> Iterator[list[Demo]]:
-    """Collect demos, and end with the test what is left of them."""
+    """Collect demos, and kill those that still run after the test."""
     demos: list[Demo] = []
     yield demos
     for one in demos:
@@ -80,7 +80,7 @@ def demo_ended() -> Iterator[list[Demo]]:
 
 
 class Shown(NamedTuple):
-    """What there was to see of a demo that has ended by itself."""
+    """The output of a demo that ended by itself."""
 
     status: int
     stdout: str
@@ -91,7 +91,7 @@ class Shown(NamedTuple):
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
-    """Run the demo in a pipe and on a terminal of 80 columns, side by side as it takes half a minute."""
+    """Run the demo in a pipe and on a terminal of 80 columns, at the same time because it takes half a minute."""
     directories = {kind: tmp_path_factory.mktemp(kind) for kind in ("pipe", "terminal")}
     in_pipe = Demo("--keep", str(directories["pipe"]), COLUMNS="80")
     controller, terminal = pty.openpty()
@@ -122,7 +122,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Shown]:
 
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_it_finds_three_sick_hosts_and_leaves_nothing_behind(kind: str, shown: dict[str, Shown]) -> None:
-    """Three alerts come and no other; it ends with 0, and every child with it."""
+    """There are exactly three alerts, the exit status is 0, and no child is left."""
     one = shown[kind]
 
     assert (one.status, one.stderr, one.left_over) == (0, "", [])
@@ -132,7 +132,7 @@ def test_it_finds_three_sick_hosts_and_leaves_nothing_behind(kind: str, shown: d
 
 
 def test_in_a_pipe_it_tells_in_plain_lines(shown: dict[str, Shown]) -> None:
-    """Each alert is a line to grep, no line is longer than 80 columns, and none has an escape code in it."""
+    """Each alert has a line of its own. No line is longer than 80 columns or has an escape sequence."""
     stdout = shown["pipe"].stdout
 
     told = re.findall(r"^ALERT host=(\S+) symptom=(\S+) ", stdout, re.MULTILINE)
@@ -142,20 +142,20 @@ def test_in_a_pipe_it_tells_in_plain_lines(shown: dict[str, Shown]) -> None:
 
 
 def test_on_a_terminal_it_draws(shown: dict[str, Shown]) -> None:
-    """It redraws its table, cuts nothing off at 80 columns, and has no colours where NO_COLOR asks for none."""
+    """It redraws its table, cuts nothing off at 80 columns, and with NO_COLOR it has no colours."""
     drawn = shown["terminal"].stdout
 
     assert "\x1b[2K" in drawn
     assert not re.search(r"\x1b\[[0-9;]*(3[0-8]|4[0-8]|9[0-7])m", drawn)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
     assert set(re.findall(r"ALERT (\S+) (\S+)", text)) == EXPECTED
-    # The sign of a cut; alone, it stands for a verdict that is not there yet.
+    # This marks a text that was cut. Alone, it is the placeholder for symptoms before the first evaluation.
     assert not re.search(r"\w…", text)
 
 
 @pytest.mark.parametrize("kind", ["pipe", "terminal"])
 def test_it_ends_with_the_status_that_an_operator_sees(kind: str, shown: dict[str, Shown]) -> None:
-    """The command's own screen, with every host in trouble."""
+    """It shows the output of `fleet-health status`, with all three symptoms."""
     _, heading, screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[kind].stdout).partition("$ fleet-health status")
 
     assert heading
@@ -179,7 +179,7 @@ def test_an_interruption_ends_all_of_it(number: signal.Signals, demo_ended: list
 
 
 def test_its_children_do_not_even_survive_a_kill(demo_ended: list[Demo]) -> None:
-    """Killed without a chance to clean up, it leaves no process behind."""
+    """After SIGKILL, no process is left."""
     one = Demo()
     demo_ended.append(one)
     one.wait_until_it_watches()
@@ -193,18 +193,18 @@ def test_its_children_do_not_even_survive_a_kill(demo_ended: list[Demo]) -> None
     assert one.running() == []
 
 
-async def test_a_daemon_that_does_not_start_is_shown_with_its_log(
+async def test_a_service_that_does_not_start_is_shown_with_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the daemon ends, so does the demo, saying so and what the daemon said."""
+    """When the service ends, the demo ends with its exit status and log."""
     monkeypatch.setattr(stage, "_CONFIG", 'tick = "{tick}s"\nnonsense = true')
 
-    with pytest.raises(WentWrongError, match=r"(?s)the daemon ended with status 2.*nonsense"):
+    with pytest.raises(WentWrongError, match=r"(?s)the service ended with status 2.*nonsense"):
         await asyncio.wait_for(play(tmp_path, Console(file=io.StringIO()), seconds=0, kept=False), timeout=PATIENCE_S)
 
 
 def test_it_does_not_take_a_directory_that_is_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A directory with something in it is left alone."""
+    """A directory with files is refused and does not change."""
     (tmp_path / "alerts.jsonl").touch()
 
     assert demo.run(Namespace(keep=tmp_path, seconds=0)) == 2
@@ -212,7 +212,7 @@ def test_it_does_not_take_a_directory_that_is_in_use(tmp_path: Path, capsys: pyt
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its extra or the journal's tools it says what to install, and ends with 2."""
+    """Without the optional packages or systemd-journal-remote, it says what to install, with exit status 2."""
     monkeypatch.setitem(sys.modules, "rich", None)
     monkeypatch.setattr(demo, "find_writer", lambda: None)
 
@@ -224,7 +224,7 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_the_command_line_does_not_need_the_extra() -> None:
-    """The program and its help work where neither rich nor uvicorn is installed."""
+    """The program and its help work without rich and uvicorn."""
     code = (
         "import sys; sys.modules |= dict.fromkeys(('rich', 'uvicorn')); from fleet_health.__main__ import main; main()"
     )
