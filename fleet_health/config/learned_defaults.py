@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def learned_defaults(*, is_learned: bool) -> Mapping[str, bool]:
-    """Return the switches that are on by default where the limit of any host is learned, each with True; else none."""
+    """Return the switches that are on by default if the limit of any host is learned, each with True; else none."""
     return {key: True for spec in DETECTORS if spec.is_on_where_learned for key in spec.switches} if is_learned else {}

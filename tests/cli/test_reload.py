@@ -106,8 +106,8 @@ def test_what_is_no_longer_looked_for_is_named(
         service.until(lambda: len(service.events("incident dropped")) == 2, "the log")
 
     assert [line.split(":")[:2] for line in shown.splitlines() if line.startswith(("drops", "resolves"))] == [
-        ["drops, no longer looked for, without a notification", " quiet silent"],
-        ["drops, no longer looked for, without a notification", " unstamped unstamped"],
+        ["drops without a notification, no longer evaluated", " quiet silent"],
+        ["drops without a notification, no longer evaluated", " unstamped unstamped"],
     ]
 
 

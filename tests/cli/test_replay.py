@@ -215,9 +215,7 @@ def test_another_configuration_is_compared(recorded: Site, run_command: RunComma
     assert document["diff"]["changed"] == []
     assert document["configuration"] == str(recorded.config)
     assert document["diff"]["old"]["configuration"] == str(old)
-    assert (
-        f"- {recorded.config}: 2 incidents, 3 alerts\n+ {lax}: 1 incident, 1 alert\n-2 alerts, as against 3\n" in shown
-    )
+    assert f"- {recorded.config}: 2 incidents, 3 alerts\n+ {lax}: 1 incident, 1 alert\nalerts: 3 -> 1 (-2)\n" in shown
     assert "\n\nadded: 0 incidents\n\ngone: 1 incident\n\nHOST   SYMPTOM " in shown
     assert "\n\n2026-11-23 12:30:00+00:00  quiet  silent  1 h 35 min          2 alerts\n" in shown
     assert shown.endswith("\n\nchanged: 0 incidents\n")

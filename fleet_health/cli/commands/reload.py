@@ -74,7 +74,7 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
 
 
 def _problems_of_destinations(options: argparse.Namespace) -> list[str]:
-    """Return what `notify` cannot use, as root sees it of the installed configuration: the service may not look."""
+    """Return the destination problems that only root can find; none for another user or another configuration."""
     if os.geteuid() != 0 or config_path(options) != DEFAULT_PATH:
         return []
     from fleet_health.cli.setup.notify_view import notify_obstacles  # noqa: PLC0415 - only for this
@@ -124,7 +124,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     for title in ("fires", "resolves", "drops"):
         for row in document[title]:
             state = f", {row['state']}" if row.get("state", State.FIRING) != State.FIRING else ""
-            state = ", no longer looked for, without a notification" if title == "drops" else state
+            state = " without a notification, no longer evaluated" if title == "drops" else state
             yield printable(f"{title}{state}: {row['host']} {row['symptom']}: {row['detail']}")
     if not any(document[title] for title in ("fires", "resolves", "drops")):
         yield "no incident would fire or resolve now"

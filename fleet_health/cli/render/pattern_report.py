@@ -169,7 +169,7 @@ class Report:
 
 
 def as_lines(report: Report, columns: int) -> Iterator[str]:
-    """Yield the report as lines for a width: names of hosts go on in the next line, and only shapes are cut."""
+    """Yield the report as lines of at most `columns` characters. Names of hosts are wrapped, and shapes are cut."""
     yield plural(report.lines, "line")
     yield from _pattern("journal.response", report.response, report, columns)
     if report.settings.unstamped_host is None:

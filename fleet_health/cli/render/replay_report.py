@@ -100,10 +100,9 @@ def as_lines(report: Report, old: Report | None, *, is_listed: bool = False) -> 
     if old is None:
         yield from _summed_up(report.episodes, report, is_listed=is_listed)
         return
-    more = report.alerts - old.alerts
     yield f"- {printable(old.configuration)}: {_counts(old)}"
     yield f"+ {printable(report.configuration)}: {_counts(report)}"
-    yield f"{more:+} {'alert' if abs(more) == 1 else 'alerts'}, as against {old.alerts}"
+    yield f"alerts: {old.alerts} -> {report.alerts} ({report.alerts - old.alerts:+})"
     differing = difference(old.episodes, report.episodes)
     for title, episodes in (("added", differing.added), ("gone", differing.gone)):
         yield ""
