@@ -127,6 +127,8 @@ def test_G14_a_row_from_the_future_counts_once(clock: FakeClock, site: Site, sta
     for offset_s, alert_count in ((10 * MINUTE_S, 0), (35 * MINUTE_S, 2), (40 * MINUTE_S, 2)):
         clock.set(offset_s)
         site.upload("well", at_us=now_us() + offset_s * 1_000_000)
+        site.answer("well", 201, at_us=now_us() + offset_s * 1_000_000)
+        site.sync_journal()
         with start_service(site, **clock.environment) as service:
             service.until(lambda count=alert_count: len(site.alert_rows()) >= count, "the alerts")  # type: ignore[misc]
             service.until_evaluated_anew()
