@@ -15,7 +15,6 @@ from fleet_health.cli.docs.tree import all_parsers, arguments
 from fleet_health.cli.main import build_parser
 from fleet_health.records.journal_sink import MESSAGE_IDS
 from tests.rig.patience import PATIENCE_S
-from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,14 +36,11 @@ while zpty -r shell seen; do :; done
 
 
 @pytest.fixture(scope="module")
-def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scripts(tmp_path_factory: pytest.TempPathFactory, run_command: RunCommand) -> Path:
     """A directory with the scripts that the command prints, named as each shell expects, and a file to complete."""
     directory = tmp_path_factory.mktemp("completion")
     for shell, name in (("bash", "fleet-health"), ("zsh", "_fleet-health")):
-        command = [sys.executable, "-m", "fleet_health", "completion", shell]
-        (directory / name).write_text(
-            subprocess.run(command, env=plain_environment(), capture_output=True, text=True, check=True).stdout
-        )
+        (directory / name).write_text(run_command("completion", shell).stdout)
     (directory / "fleet.toml").touch()
     return directory
 

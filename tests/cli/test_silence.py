@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import subprocess
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fleet_health.parsing.local_time import local_wall
+from tests.rig.service_process import plain_environment
 from tests.rig.site import iso, now_us
+from tests.rig.zygote import ForkedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,10 +141,14 @@ def test_a_file_of_another_version_is_left_as_it_is(site: Site, silence: Callabl
 def test_two_at_once_lose_nothing(site: Site, silence: Callable[..., Finished]) -> None:
     """Each command holds the lock from reading to writing."""
     options = ["--config", str(site.config), "--for", "2h", "--reason", "x"]
-    command = [sys.executable, "-m", "fleet_health", "silence", *options]
-    processes = [
-        subprocess.Popen([*command, f"host-{number}"], stdout=subprocess.DEVNULL, env=os.environ) for number in range(8)
-    ]
+    with Path(os.devnull).open("r+b") as null:
+        fd = null.fileno()
+        processes = [
+            ForkedProcess(
+                ["silence", *options, f"host-{number}"], env=plain_environment(), stdin=fd, stdout=fd, stderr=fd
+            )
+            for number in range(8)
+        ]
     statuses = [process.wait() for process in processes]
 
     assert statuses == [0] * 8

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import DoWithout, Eventually
 
 HOSTS, RATE = 500, 100
-TICK_S, TICKS = 4, 5
+TICK_S, TICKS = 4, 3
 
 
 class Metrics:
