@@ -65,4 +65,7 @@ def test_without_rights_it_says_whom_to_ask(machine: Machine) -> None:
 
     assert (unwritable.returncode, unreadable.returncode) == (2, 2)
     assert f"{CONFIG}: visitor may not write in /etc/fleet-health; run this as root" in unwritable.stderr
-    assert "run it as root, or as a member of the group systemd-journal" in unreadable.stderr
+    assert (
+        "run this command as root, or join group systemd-journal (`usermod -aG systemd-journal visitor`"
+        in unreadable.stderr
+    )
