@@ -28,7 +28,7 @@ class Situation:
     Attributes:
         found: The findings that are in scope.
         undecided: The findings that may turn out to be the effect of another incident.
-        pauses: The stretches of time in which no host could upload.
+        pauses: The spans in which no host could upload.
         is_clock_behind: Whether the clock contradicts our own records.
         is_back_in_time: Whether its instant is before that of an earlier evaluation.
         is_clock_uncertain: Whether either is true, or the clock was set. If so, absence is not evaluated.

@@ -1,4 +1,4 @@
-"""The options for the stretch of the past that a command evaluates."""
+"""The options for the span of the past that a command evaluates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_span_options(parser: argparse.ArgumentParser, since: str, description: s
 
 
 def span(options: argparse.Namespace) -> tuple[Instant, Instant]:
-    """Return the begin and the end of the stretch. Exit with an error if it is not in the past."""
+    """Return the begin and the end of the span. Exit with an error if it is not in the past."""
     now = clock.now()
     since: Instant = options.since
     until: Instant = now if options.until is None else options.until

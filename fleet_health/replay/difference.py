@@ -1,4 +1,4 @@
-"""Compare two replays of the same stretch of time."""
+"""Compare two replays of the same span."""
 
 from __future__ import annotations
 

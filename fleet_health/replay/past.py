@@ -47,18 +47,18 @@ Observed: TypeAlias = "tuple[Instant, str, Observation | UnitState]"
 
 @dataclass
 class Part:
-    """A stretch of one source.
+    """A span of time in one source.
 
     Attributes:
         order: The observations, encoded.
         numbers: Host -> its number; in order of the numbers.
         states: The starts (1) and stops (0) of the unit, each as twice the instant plus that digit.
-        coverage: The coverage of the stretch by the source.
+        coverage: The coverage of the span by the source.
         rejections: The rejected entries or rows.
         last_at: The time of the last journal entry; the begin of reading if there is none.
         first_at: The time of the first journal entry; None if there is none.
         unread: Path of a rotated file that could not be read to its end -> the reason.
-        skips: The stretches over which the clock was set ahead, according to the journal.
+        skips: The spans over which the clock was set ahead, according to the journal.
         receiver: The name of the receiver, if there are several.
 
     """
@@ -133,7 +133,7 @@ class Part:
         gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
         share = before.coverage.share.followed_by(self.coverage.share)
         quiet_since = before.last_at if self.last_at == begin else self.last_at
-        quiet = [stretch for stretch in self.coverage.quiet if stretch != (begin, self.first_at)]
+        quiet = [span for span in self.coverage.quiet if span != (begin, self.first_at)]
         if self.first_at is not None and self.first_at - before.last_at > CLOCKS_US:
             quiet.insert(0, (before.last_at, self.first_at))
         self.coverage = replace(
@@ -204,7 +204,7 @@ class Past:
         coverage: The coverage of each source of each receiver.
         rejections: Source -> its rejected lines.
         unread: Path of a rotated file of the index that could not be read to its end -> the reason.
-        skips: The stretches over which the clock was set ahead.
+        skips: The spans over which the clock was set ahead.
 
     """
 

@@ -47,8 +47,8 @@ class Watched:
         host_limit: The largest number of hosts that are watched.
         expected: The names and globs of the hosts that are expected.
         receivers: The names of the receivers, if there are several.
-        skips: The stretches over which the clock was set ahead.
-        shutdowns: The known stretches of time in which the machine was off or suspended.
+        skips: The spans over which the clock was set ahead.
+        shutdowns: The known spans in which the machine was off or suspended.
 
     """
 
@@ -76,11 +76,11 @@ class _Open:
 
 @dataclass
 class Replay:
-    """The incidents and alerts that result from the evaluations of a stretch of time.
+    """The incidents and alerts that result from the evaluations of a span.
 
     Attributes:
         watched: The receivers and rules.
-        episodes: The ended incidents so far, in order of their ends. Those with symptom `flapping` are the stretches of
+        episodes: The ended incidents so far, in order of their ends. Those with symptom `flapping` are the spans of
             time over which a host was notified as flapping.
         alerts: The number of alerts that would have been sent so far.
         failures: Symptom -> the first error of its detector.

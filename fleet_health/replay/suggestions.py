@@ -160,7 +160,7 @@ def _suggested(host: str, rhythm: Rhythm, intervals: Sequence[Interval], limits:
 
 
 def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> Backtest:
-    """Return the effect of a suggestion, from the episodes of a host in two replays of the same stretch of time."""
+    """Return the effect of a suggestion, from the episodes of a host in two replays of the same span."""
     old, new = (
         [one for one in episodes if (one.host, one.symptom) == (host, silent.SYMPTOM) and one.alerts]
         for episodes in (before, after)

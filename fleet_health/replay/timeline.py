@@ -1,4 +1,4 @@
-"""A summary of a stretch of the past: the counts of each host in a fixed number of bins, and the incidents.
+"""A summary of a span of the past: the counts of each host in a fixed number of bins, and the incidents.
 
 Its size depends on the number of hosts and bins, not on the number of observations.
 """
@@ -51,7 +51,7 @@ class Episode:
 
 @dataclass(slots=True)
 class Timeline:
-    """The summary of the stretch from `since` to `until`, inclusive.
+    """The summary of the span from `since` to `until`, inclusive.
 
     Attributes:
         since: Its begin.
@@ -77,7 +77,7 @@ class Timeline:
         return min(self.bins - 1, (at - self.since) * self.bins // max(1, self.until - self.since))
 
     def add(self, host: str, kind: int, at: Instant) -> None:
-        """Count an observation. Ignore observations outside the stretch."""
+        """Count an observation. Ignore observations outside the span."""
         if not self.since <= at <= self.until:
             return
         counts = self.counts.get(host)

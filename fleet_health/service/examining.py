@@ -63,9 +63,9 @@ def examined(state: SavedState) -> tuple[SavedState, list[str]]:
             if is_receiver_name(name) or notes.refuse("receivers", "the name of a receiver", name)
         },
         newcomers=_hosts("newcomers", state.newcomers, notes),
-        skips=[skip for skip in state.skips if _is_stretch("skips", skip, notes)],
+        skips=[skip for skip in state.skips if _is_span("skips", skip, notes)],
         disproved_until=notes.instant("disproved_until", state.disproved_until) or 0,
-        shutdowns=[one for one in state.shutdowns if _is_stretch("shutdowns", one, notes)],
+        shutdowns=[one for one in state.shutdowns if _is_span("shutdowns", one, notes)],
         exchanged={
             kind: at
             for kind, at in state.exchanged.items()
@@ -265,10 +265,10 @@ def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
     return notes.is_host(place, host) and notes.is_instant(place, at)
 
 
-def _is_stretch(place: str, stretch: tuple[Instant, Instant], notes: _Notes) -> bool:
-    since, until = stretch
+def _is_span(place: str, span: tuple[Instant, Instant], notes: _Notes) -> bool:
+    since, until = span
     if since > until:
-        return notes.refuse(place, "a stretch of time", stretch)
+        return notes.refuse(place, "a span of time", span)
     return notes.is_instant(place, since) and notes.is_instant(place, until)
 
 
@@ -331,7 +331,7 @@ def _are_openings(ats: list[Instant], notes: _Notes) -> bool:
 def _is_gap(gap: Gap, notes: _Notes) -> bool:
     place = "journal_gaps"
     if gap.since > gap.until or len(gap.reason) > _REASON_LENGTH:
-        return notes.refuse(place, "a stretch of time with a short reason", gap)
+        return notes.refuse(place, "a span of time with a short reason", gap)
     if gap.gaps < 1 or gap.messages < 0:
         return notes.refuse(place, "numbers of gaps and of messages", gap)
     return notes.is_instant(place, gap.since) and notes.is_instant(place, gap.until)

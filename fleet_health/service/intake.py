@@ -255,7 +255,7 @@ class Intake:
         """Read all sources again, as at the start. Forget what was read before, except for the gaps of the journals.
 
         Args:
-            gap: The stretch of time that the clock skipped or shows twice. It becomes a gap of each journal, because
+            gap: The span that the clock skipped or shows twice. It becomes a gap of each journal, because
                 counts over it prove nothing.
 
         """

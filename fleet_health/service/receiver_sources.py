@@ -66,8 +66,8 @@ class KnownPast:
         newcomers: Host -> its first row, for hosts that first appeared within the lookback.
         left_out: The rows that were left out because the table was full.
         cadence: The rhythms that were learned from the same indexes.
-        skips: The stretches of time that the clock skipped, each as begin and end.
-        shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
+        skips: The spans that the clock skipped, each as begin and end.
+        shutdowns: The spans in which the machine was off or suspended, each as begin and end.
         latest_at: The latest instant of our own records; None if there are none. Uploads later than both this and the
             present are dropped.
         protected: The hosts that must keep their places in the tables; see `Fleet.protect`.

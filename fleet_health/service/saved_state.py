@@ -73,10 +73,10 @@ class SavedState(SavedReceiver):
             latest; None if there are none.
         are_urls_undone: Whether host names are URL-decoded. Before 0.1.0, the host of a request for `/b%C3%BCro/` was
             saved under the encoded name, escaped once more.
-        skips: The stretches of time that the clock skipped, each as begin and end.
+        skips: The spans that the clock skipped, each as begin and end.
         identities: Kind of source -> the sources of this kind that were read; empty if they are unknown.
         exchanged: Kind of source -> when a source of this kind was last exchanged.
-        shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
+        shutdowns: The spans in which the machine was off or suspended, each as begin and end.
         disproved_until: The instant up to which a clock that proved wrong dated records ahead; 0 if there are none.
         notices: The recent notices, because the alert log may not contain them.
         cadence: The learned rhythms of the hosts; None if no limit is learned.

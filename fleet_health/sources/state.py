@@ -51,7 +51,7 @@ class SourceState:
         seen_until: The instant up to which everything was read; None if it was never read to its end.
         read: The number of entries or rows that were read.
         rejections: The entries or rows that were rejected, by reason.
-        gaps: The stretches that were never seen, in order. The oldest are joined if there are many. One gap before the
+        gaps: The spans that were never seen, in order. The oldest are joined if there are many. One gap before the
             recent ones stands for all gaps that lead up to them.
         begins_at: The time of the oldest entry; None if the source reaches back far enough.
         share: The share of the input that was understood.

@@ -106,7 +106,7 @@ class FleetReader:
         return self._is_live and self._state.incidents.at is not None
 
     def _restore(self) -> None:
-        """Record the known uploads, and the stretches of time in which no host could upload."""
+        """Record the known uploads, and the spans in which no host could upload."""
         fleet, state, now = self.fleet, self._state, self._now
         fleet.skips, fleet.shutdowns = tuple(state.skips), tuple(state.shutdowns)
         for receiver in self._settings.receivers:

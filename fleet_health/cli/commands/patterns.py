@@ -40,7 +40,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file with its"
         " lines. This shows how often each pattern matches, which hosts and statuses it finds, how long it takes, and"
         " which lines match no pattern, with similar lines grouped. It warns of hosts that only one pattern finds, and"
-        " of accepted hosts that are not in the index. For access lines of known servers, it also tries whether a"
+        " of accepted hosts that are not in the index. For access lines of known servers, it also checks whether a"
         " client can forge a line that counts for another host. Use it to adapt the patterns to another receiver. It"
         " writes no file.",
         epilog="Exit status: 0 when a line matched; 1 when no line matched; 2 for an invalid configuration, or lines"

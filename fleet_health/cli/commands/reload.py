@@ -39,10 +39,10 @@ def add_parser(subparsers: Subparsers) -> None:
         help=SUMMARIES["reload"],
         description="Show which settings have changed in the configuration file of the running service, and what would"
         " fire or resolve because of that now; then reload it, as `systemctl reload` does. Only root may reload.",
-        epilog="Exit status: 0 when it completed; 2 when the configuration cannot be used, with every problem, when the"
-        " service has refused it, or when this user may not reload it; 3 when a changed unit, match or index does not"
-        " exist or is not that of a receiver, or a changed directory cannot be written; 4 when the service is not"
-        " running; 5 when this user may not ask it.",
+        epilog="Exit status: 0 when it completed; 2 when the configuration cannot be used and every problem is shown,"
+        " when the service has refused it, or when this user may not reload it; 3 when a changed unit, match or index"
+        " does not exist or is not that of a receiver, or a changed directory cannot be written; 4 when the service is"
+        " not running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the changes without reloading")

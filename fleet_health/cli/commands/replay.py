@@ -145,7 +145,7 @@ def _report(
 def replayed(
     settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None, *, name: str = ""
 ) -> Report:
-    """Evaluate a stretch of the past by the settings of a configuration named `name`.
+    """Evaluate a span of the past by the settings of a configuration named `name`.
 
     Raises:
         SourceUnavailable: A source is missing or cannot be read.

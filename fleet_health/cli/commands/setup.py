@@ -26,7 +26,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " not agree; 2 when the journal cannot be read, or the file cannot be written.",
     )
     parser.add_argument(
-        "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help=f"what to write (default: {DEFAULT_PATH})"
+        "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help=f"the file to write (default: {DEFAULT_PATH})"
     )
     parser.add_argument("--yes", action="store_true", help="ask no questions: use the best guess, and show it")
     parser.add_argument(

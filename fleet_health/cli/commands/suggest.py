@@ -56,8 +56,10 @@ def add_parser(subparsers: Subparsers) -> None:
         " files; 2 for an invalid configuration, or a source that is missing or unreadable.",
     )
     add_config_option(parser)
-    parser.add_argument("hosts", nargs="*", type=host_glob, metavar="HOST", help="hosts, or globs of them (all)")
-    add_span_options(parser, "7d", "the begin of the stretch of the past on which the overrides are tried")
+    parser.add_argument(
+        "hosts", nargs="*", type=host_glob, metavar="HOST", help="only these hosts or globs (default: all)"
+    )
+    add_span_options(parser, "7d", "the begin of the span on which the overrides are tried")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=run)
 

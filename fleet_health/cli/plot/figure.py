@@ -224,7 +224,7 @@ class _Picture:
                 taken_until += (len(text) + 1) * letter
 
     def _place(self, since: Instant, until: Instant) -> tuple[float, float]:
-        """Return the x of the begin of a stretch of time, and its drawn width."""
+        """Return the x of the begin of a span of time, and its drawn width."""
         begin = min(_days(since), self._until - self._narrowest)
         return begin, max(self._narrowest, _days(until) - begin)
 

@@ -58,7 +58,7 @@ class Report:
         lines: The findings, by host and symptom.
         hosts: The number of hosts that were checked.
         coverage: The coverage of each source.
-        missing: The relevant stretches of time that each source did not show.
+        missing: The relevant spans that each source did not show.
         unread: Path of a rotated file of the index that could not be read to its end -> the reason.
         is_dry_run: Whether alerts were not written.
 

@@ -17,7 +17,7 @@ _EVERY_S = 0.1
 
 
 class Progress:
-    """A progress bar for a stretch of time."""
+    """A progress bar for a span of time."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

@@ -54,7 +54,7 @@ class JournalPast:
         last_at: The time of the last entry; the begin of reading if there is none.
         first_at: The time of the first entry; None if there is none.
         count: The number of entries that were read.
-        skips: The stretches over which the clock was set ahead.
+        skips: The spans over which the clock was set ahead.
 
     """
 
@@ -187,12 +187,12 @@ class _Pass:
 
 
 class _Seen:
-    """Counts entries in order of time, and records long stretches without an entry.
+    """Counts entries in order of time, and records long spans without an entry.
 
     Attributes:
         first_at: The time of the first entry; None if there is none yet.
         count: The number of entries.
-        quiet: The stretches without an entry that are longer than the possible difference between the clocks of journal
+        quiet: The spans without an entry that are longer than the possible difference between the clocks of journal
             and index.
 
     """
@@ -228,7 +228,7 @@ class _Jumps:
             jumps.look(at, *monotonic)
 
     def skips(self) -> tuple[Skip, ...]:
-        """Return the stretches over which a clock was set ahead."""
+        """Return the spans over which a clock was set ahead."""
         return joined((), (skip for one in self._of_each.values() for skip in one.skips))
 
 
@@ -238,13 +238,13 @@ def read_accepted(
     """Return the accepted uploads in the journal with `since <= t < until`, in order.
 
     They show hosts without a row in the index. A journal may have many more entries than the index has rows, so the
-    latest stretch is read first, and reading stops before the stretch that would exceed `most` entries.
+    latest span is read first, and reading stops before the span that would exceed `most` entries.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
 
     """
-    stretches: list[list[Response]] = []
+    spans: list[list[Response]] = []
     length, left = _FIRST_STRETCH_US, most
     while since < until:
         begin = max(since, until - length)
@@ -254,15 +254,15 @@ def read_accepted(
             accepted += [one for one in observations if type(one) is Response and one.status < REFUSED]
 
         past = read_journal(settings, begin, until - 1, keep, begin)
-        stretches.append(accepted)
+        spans.append(accepted)
         if past.coverage.begins_at is not None and past.coverage.begins_at >= begin:
             break
-        # A stretch twice as long has about twice as many entries.
+        # A span twice as long has about twice as many entries.
         left -= past.count
         if past.count > left:
             break
         until, length = begin, length * 2 if 2 * past.count <= left else length
-    return [one for accepted in reversed(stretches) for one in sorted(accepted, key=lambda one: one.at)]
+    return [one for accepted in reversed(spans) for one in sorted(accepted, key=lambda one: one.at)]
 
 
 def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instant) -> list[UnitState]:
