@@ -203,7 +203,7 @@ def test_the_service_alerts_explains_silences_and_resolves_it(
         service.until_ready()
         service.until(lambda: ("late", SYMPTOM) in late.alerted(), "the alert")
         explained = json.loads(command("explain", "late", "--config", late.config, "--json"))
-        metrics = scrape(late)
+        metrics = asked(late, "/metrics")
         command("silence", "late", "--symptom", SYMPTOM, "--for", "1h", "--reason", "known", "--config", late.config)
         listed = command("silence", "list", "--config", late.config)
         late.upload("late")
@@ -219,16 +219,16 @@ def test_the_service_alerts_explains_silences_and_resolves_it(
     assert ("patient", SYMPTOM) not in late.alerted()
 
 
-def scrape(site: Site) -> str:
-    """Return the metrics of the service."""
+def asked(site: Site, path: str) -> str:
+    """Return what the service responds."""
     with ApiClient(site.directory / "control.sock") as client:
-        client.request("GET", "/metrics")
+        client.request("GET", path)
         return client.getresponse().read().decode()
 
 
 def late_incidents(site: Site) -> list[str]:
-    """Name the symptoms that `late` shows by `explain`."""
-    document = json.loads(command("explain", "late", "--config", site.config, "--json"))
+    """Name the symptoms of the incidents of `late`."""
+    document = json.loads(asked(site, "/v1/hosts/late"))
     return [one["symptom"] for one in document["detectors"] if one["incident"] is not None]
 
 
