@@ -673,7 +673,8 @@ async def test_A16_no_permission(
 
     assert (seen_by_libsystemd, hosts, allowed) == (False, [], ["a"])
     assert "journal refused (" in status
-    assert "add the user of this service to group systemd-journal" in status
+    # No systemd-tmpfiles has given the files of this journald to the group.
+    assert "give it to group systemd-journal, as root: `systemd-tmpfiles --create --prefix /var/log/journal`" in status
     assert [(finding.host, finding.symptom) for finding in findings] == [("*", "blind")]
 
 

@@ -163,6 +163,35 @@ def test_a_unit_that_is_installed_and_has_not_run_is_no_problem(service: Service
     assert "alias-of-it.service: systemd knows it as not-run.service" in alias.stderr
 
 
+def test_a_journal_that_becomes_persistent_is_followed(
+    disturbed_service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
+    """Also one in /run. journald gives the new directory to root alone: the status says what mends that."""
+    service, machine, host = disturbed_service, disturbed_service.machine, new_host("refused")
+    file = "/etc/systemd/journald.conf.d/storage.conf"
+
+    def store(kind: str) -> None:
+        machine.write(file, f"[Journal]\nStorage={kind}\n")
+        machine.run("systemctl", "restart", "systemd-journald")
+
+    store("volatile")
+    machine.run("rm", "-r", "/var/log/journal")
+    eventually(lambda: "journal following" in service.property("StatusText"), "the volatile journal")
+    store("persistent")
+    machine.run("journalctl", "--flush")
+    mend = "systemd-tmpfiles --create --prefix /var/log/journal"
+    eventually(lambda: mend in service.property("StatusText"), "the advice")
+    machine.run(*mend.split())
+    eventually(lambda: "journal following" in service.property("StatusText"), "the persistent journal")
+    machine.run("rm", file)
+
+    def is_found() -> bool:
+        receiver.upload(host, stamped=False)
+        return bool(service.rows(host))
+
+    eventually(is_found, "the alert")
+
+
 def test_a_stop_is_a_success(disturbed_service: Service) -> None:
     """`systemctl stop` neither runs into the unit's limit nor leaves a failure behind."""
     service = disturbed_service

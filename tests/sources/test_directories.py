@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import grp
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.sources.journal import directories
-from fleet_health.sources.journal.directories import every_place, places
+from fleet_health.sources.journal.directories import every_place, no_permission, places
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +57,27 @@ def test_a_directory_of_ones_own_may_have_one_of_each_machine(tmp_path: Path) ->
 
     assert places(own) == [tmp_path, *below]
     assert places(replace(SETTINGS, directory=tmp_path / "missing")) == [tmp_path / "missing"]
+
+
+@pytest.mark.parametrize(
+    ("place", "group", "advice"),
+    [
+        ("persistent", "another", "`systemd-tmpfiles --create --prefix "),
+        ("persistent", "systemd-journal", "add the user of this service to group systemd-journal"),
+        ("copied", "another", "add the user of this service to group systemd-journal"),
+        ("missing", "", "add the user of this service to group systemd-journal"),
+    ],
+)
+def test_who_may_not_read_a_journal_is_advised(
+    place: str, group: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Journald makes a persistent journal after the boot, and its group cannot read it: the user may be a member."""
+    monkeypatch.setattr(directories, "_PERSISTENT", tmp_path / "persistent")
+    file = tmp_path / place / "system.journal"
+    if place != "missing":
+        file.parent.mkdir()
+        file.touch()
+        file_group = os.getgid() if group == "systemd-journal" else os.getgid() + 1
+        monkeypatch.setattr(grp, "getgrnam", lambda _: SimpleNamespace(gr_gid=file_group))
+
+    assert advice in no_permission(file).of_service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 is_machine_id = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 """Return whether libsystemd looks for journal files in a subdirectory of this name."""
 
-_ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
+_PERSISTENT = Path("/var/log/journal")
+_ROOTS = (Path("/run/log/journal"), _PERSISTENT)
+_GROUP = "systemd-journal"
 _MACHINE_ID = Path("/etc/machine-id")
 
 
@@ -42,12 +45,26 @@ def refuse_unreadable(settings: JournalSettings) -> None:
 
 def no_permission(file: Path) -> SourceForbidden:
     """Return the error for a journal file that may not be read."""
+    is_made_by_journald = file.is_relative_to(_PERSISTENT) and not _is_of_group(file, _GROUP)
     return SourceForbidden(
         str(file),
-        service="add the user of this service to group systemd-journal",
+        service=f"give it to group {_GROUP}, as root: `systemd-tmpfiles --create --prefix {_PERSISTENT}`"
+        if is_made_by_journald
+        else f"add the user of this service to group {_GROUP}",
         person="run this command as root, or join group systemd-journal (`usermod -aG systemd-journal"
         f" {_user_name()}`, then log in anew)",
     )
+
+
+def _is_of_group(file: Path, name: str) -> bool:
+    """Return whether a file belongs to a group; True if that cannot be known.
+
+    journald gives the files of a directory that was made after the boot to root, until systemd-tmpfiles runs.
+    """
+    try:
+        return file.stat().st_gid == grp.getgrnam(name).gr_gid
+    except (OSError, KeyError):
+        return True
 
 
 def _user_name() -> str:
