@@ -177,8 +177,11 @@ class Recorder:
     starts: int = 0
 
     def taken(self) -> list[Taken]:
-        """Return what it has taken, in order."""
-        return [one for entry in self._entries() for one in _taken(entry)]
+        """Return what it has taken, in order; a message that came again only once.
+
+        A mail that a killed process had handed to the kernel may come again much later, when the network is mended.
+        """
+        return list(dict.fromkeys(one for entry in self._entries() for one in _taken(entry)))
 
     def messages(self) -> Counter[str]:
         """Return how often each message was taken, by its key."""

@@ -312,12 +312,12 @@ def _verdict(scene: Scene, recorder: Recorder) -> tuple[list[str], int]:
     ]
     # What was lost with the ledger cannot be known: that something was sent.
     most = 2 if scene.counts["damage the ledger"] or scene.counts["fill the disk"] else 1
-    by_host: dict[str, dict[tuple[str, str], Taken]] = {}
+    by_host: dict[str, list[Taken]] = {}
     for one in taken:
-        by_host.setdefault(one.host, {}).setdefault((one.key, one.kind), one)
+        by_host.setdefault(one.host, []).append(one)
     problems += [f"{host}: the daemon has not notified of it" for host in by_host.keys() - truth.keys()]
     for host, state in sorted(truth.items()):
-        sent = list(by_host.get(host, {}).values())
+        sent = by_host.get(host, [])
         openings = sum(one.kind == "opening" or one.is_unannounced for one in sent)
         if not 1 <= openings <= most:
             problems.append(f"{host}: {openings} openings, expected one")
