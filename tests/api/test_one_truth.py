@@ -30,6 +30,8 @@ from tests.rig.suppressing import muted, silenced
 
 if TYPE_CHECKING:
     from fleet_health.alerting.suppression import Suppressions
+    from fleet_health.config.schema import Settings
+    from fleet_health.detectors.evaluation import Evaluation
 
 NOW = 1_795_460_100 * SECOND_US
 MINUTE = 60 * SECOND_US
@@ -93,21 +95,25 @@ def known_of(
     fleet.traffic.record([one for one in events if not isinstance(one, Upload)])
     evaluation = evaluate(fleet, rules.detectors, NOW)
     engine.decide(evaluation, suppressions)
-    known = Knowledge(
-        now=NOW,
-        settings=SETTINGS,
+    return knowledge_of(engine, evaluation, SETTINGS, suppressions), fleet, engine, suppressions
+
+
+def knowledge_of(engine: Engine, evaluation: Evaluation, settings: Settings, suppressions: Suppressions) -> Knowledge:
+    """Return what a service knows after an evaluation, if nothing is wrong with its sources."""
+    return Knowledge(
+        now=evaluation.at,
+        settings=settings,
         problems=(),
         sources=(),
         evaluation=evaluation,
         details={(one.host, one.symptom): one.detail for one in evaluation.findings},
-        next_at=NOW + 5 * MINUTE,
+        next_at=evaluation.at + 5 * MINUTE,
         unseen=(),
         clock="",
-        decisions=engine.incidents.decisions(NOW, suppressions),
+        decisions=engine.incidents.decisions(evaluation.at, suppressions),
         silences=Silences(),
         history=HistorySnapshot(),
     )
-    return known, fleet, engine, suppressions
 
 
 def line_of(known: Knowledge, fleet: Fleet) -> str:
