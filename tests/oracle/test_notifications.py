@@ -171,7 +171,7 @@ class Course:
         self.engine = Engine(self.settings.rules(), Incidents())
         self.engine.incidents.restore(msgspec.json.decode(saved, type=Snapshot))
         for row in self.notified.rows:
-            self.engine.incidents.recall(*row)
+            self.engine.incidents.note_row(*row)
 
     def _watch(self, ticks: int) -> None:
         for _ in range(ticks):
