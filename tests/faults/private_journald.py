@@ -202,14 +202,22 @@ class PrivateJournald:
         self._sent = None
 
     def _become_the_unit(self) -> None:
-        if self._stream is not None:
-            return
-        self._stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._stream.connect(str(_RUN / "stdout"))
+        if self._stream is None:
+            # Of 3,000 streams, journald recorded the first line of one without a process, and so without our unit.
+            self._eventually(self._is_known_by_a_new_stream, "a stream that journald knows as the unit's")
+
+    def _is_known_by_a_new_stream(self) -> bool:
+        stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        stream.connect(str(_RUN / "stdout"))
         hello = f"the receiver starts {next(self._numbers)}"
-        self._stream.sendall(f"uvicorn\n{UNIT}\n6\n0\n0\n0\n0\n{hello}\n".encode())
+        stream.sendall(f"uvicorn\n{UNIT}\n6\n0\n0\n0\n0\n{hello}\n".encode())
         # From its first line on journald knows of which unit this process is, also in datagrams.
         self._eventually(lambda: self.has(MESSAGE=hello), "the receiver's first line")
+        if not self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=hello):
+            stream.close()
+            return False
+        self._stream = stream
+        return True
 
     def _send(self, fields: dict[str, bytes | str | Sequence[bytes | str]], pid: int | None = None) -> None:
         datagram = bytearray()
