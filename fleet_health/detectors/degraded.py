@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 SYMPTOM = "degraded"
 
 # If a host was refused every time for hours and then fixed, half of its window is refusals. So the window is cut into
-# parts, and a part without an accepted upload does not count. The two parts at the ends of such a stretch still count,
+# parts, and a part without an accepted upload does not count. The two parts at the ends of such a span still count,
 # and a host that retries may be refused many times in them: a finding needs one part more.
 _PARTS = 12
 _MIXED_PARTS = 3
@@ -58,7 +58,7 @@ class DegradedLimits:
     """When a host counts as degraded.
 
     Attributes:
-        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        window_us: The span of time that is counted, up to the evaluation, both ends included.
         min_count: With fewer responses than this, nothing is reported.
         ratio: The share of refusals among the responses, from which on it is a finding; 0 to 1.
         suggested_fix: What to do.

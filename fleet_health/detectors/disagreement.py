@@ -28,7 +28,7 @@ class DisagreementLimits:
     """When the two disagree.
 
     Attributes:
-        window_us: The stretch of time that is compared, up to the evaluation, both ends included.
+        window_us: The span of time that is compared, up to the evaluation, both ends included.
         slack_us: How much later in one than in the other an upload may appear; less than half the window.
         min_hosts: How many hosts it takes for a finding.
         min_count: How many accepted uploads must lack a row.

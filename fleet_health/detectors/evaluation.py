@@ -53,7 +53,7 @@ class Evaluation:
             place to others.
         unproved: The open incidents that are not found but cannot be seen to recover, because a source was replaced and
             has not shown an upload since. Each with the instant of the replacement.
-        pauses: The stretches of time in which no host could upload: they do not count as absence.
+        pauses: The spans of time in which no host could upload: they do not count as absence.
         not_evaluated: The names of the detectors that did not evaluate, because too little was seen or the clock was
             uncertain.
         undecided: The findings that may turn out to have another one as their cause.

@@ -45,7 +45,7 @@ class FatalOnlyLimits:
     """When a host counts as refused every time.
 
     Attributes:
-        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        window_us: The span of time that is counted, up to the evaluation, both ends included.
         min_count: With fewer responses than this, nothing is reported.
         ratio: The lowest share of refusals among the responses that is a finding; 0 to 1.
         suggested_fix: What to do when the host is at fault.
@@ -267,7 +267,7 @@ class FatalOnly(Rule, MayBeHidden):
 
 
 def _evidence(fleet: Fleet, host: str, since: Instant, until: Instant) -> tuple[str, bool]:
-    """Return how much the journal shows of a stretch of time, and whether it is certain that nothing was accepted."""
+    """Return how much the journal shows of a span of time, and whether it is certain that nothing was accepted."""
     if not fleet.is_whole("journal", since, until):
         lack = "has a gap"
     elif not fleet.is_complete(host, since):
@@ -284,7 +284,7 @@ def _evidence(fleet: Fleet, host: str, since: Instant, until: Instant) -> tuple[
 
 
 def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
-    """Return whether the journal showed everything of a stretch of time, and all of it was counted of this host."""
+    """Return whether the journal showed everything of a span of time, and all of it was counted of this host."""
     return _is_seen_whole(fleet, since, until) and fleet.is_complete(host, since)
 
 

@@ -37,7 +37,7 @@ class ReceiverFailingLimits:
     """When the receiver counts as failing.
 
     Attributes:
-        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        window_us: The span of time that is counted, up to the evaluation, both ends included.
         min_hosts: Fewer hosts with mostly 5xx than this say nothing of the receiver.
         ratio: Their lowest share among the hosts that got any response that is a finding; 0 to 1.
         suggested_fix: What to do.

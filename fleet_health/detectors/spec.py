@@ -126,7 +126,7 @@ class Detector(Protocol):
     def can_evaluate(self, seen: Container[str]) -> bool:
         """Return whether these sources (of `index` and `journal`) are enough to evaluate at all.
 
-        `find` and `is_over` check themselves which stretches of time the sources have shown.
+        `find` and `is_over` check themselves which spans of time the sources have shown.
         """
 
     def is_about(self, subject: str) -> bool:
@@ -203,7 +203,7 @@ class Kind(Enum):
     """The kind of a setting's value. The configuration has a parser for each."""
 
     DURATION = "duration"
-    """A stretch of time, such as `30m`; microseconds in the limits."""
+    """A span of time, such as `30m`; microseconds in the limits."""
     COUNT = "count"
     """A whole number of 1 or more."""
     RATIO = "ratio"

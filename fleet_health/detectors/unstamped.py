@@ -45,7 +45,7 @@ class UnstampedLimits:
     """When a host counts as unstamped.
 
     Attributes:
-        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        window_us: The span of time that is counted, up to the evaluation, both ends included.
         min_count: From this many unstamped rejections on it is a finding.
         suggested_fix: What to do.
 

@@ -96,7 +96,7 @@ class Cadence:
             self._rhythms[host] = known.with_upload(number)
 
     def note_outages(self, pauses: Iterable[Pause]) -> None:
-        """Record stretches of time in which no host could upload."""
+        """Record spans of time in which no host could upload."""
         self._outages = with_pauses(self._outages, pauses)
 
     def rhythm(self, host: str) -> Rhythm | None:

@@ -17,7 +17,7 @@ class ClockJumps:
     """Finds out over which time the clock was set ahead, from entries in the order in which they were logged.
 
     Attributes:
-        skips: The stretches that the clock skipped, also while the machine was suspended.
+        skips: The spans that the clock skipped, also while the machine was suspended.
 
     """
 

@@ -1,4 +1,4 @@
-"""Which stretches of time each source has shown: what an evaluation must know beside what was seen."""
+"""The spans of time that each source has shown: an evaluation must know what it could not see."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ BROKEN = "journald broke a long line, and the next may be missing"
 REMOVED = "entries were removed before they were read"
 LEFT_OUT = "a journal file is damaged, or of a format that libsystemd does not read"
 CLOCK_SET = "the clock was set"
-"""The reasons of gaps. When the clock was set nothing was lost: but counts over that stretch prove nothing."""
+"""The reasons of gaps. When the clock was set, nothing was lost, but counts over that span prove nothing."""
 SEVERAL = "entries were lost"
-"""The reason of gaps that were put together, and had different ones."""
+"""The reason of a gap merged from gaps with different reasons."""
 NOT_UNDERSTOOD = "none of what came in was understood"
-"""The reason of a stretch that was read but not understood."""
+"""The reason of a span that was read but not understood."""
 CLOCKS_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
 """How much the clocks of the journal and of the index may differ, and how much later than its row a line may come."""
 _COUNTED = frozenset({SUPPRESSED, BROKEN})
 
-# A row that is torn, or an odd request, comes singly: if of the first few none is understood, it is the format. Where
-# the format was right before, more are asked for: in a night without uploads odd ones come with nothing in between.
+# Torn rows and odd requests come singly: if none of the first few is understood, the format is unknown. After a known
+# format it takes more, because in a night without uploads several odd requests may follow each other.
 MISSED_AT_FIRST, MISSED_IN_A_ROW = 5, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A gap: a stretch of time of which not everything was seen, nor ever will be.
+    """A span of time in which something was missed for good.
 
     Attributes:
-        since: What was seen before this instant is whole.
-        until: So is what was seen after this one.
+        since: Everything before this instant was seen.
+        until: Everything after this instant was seen.
         reason: What happened, in a few words.
         messages: How many messages are known to be missing; 0 if that is not known.
-        gaps: How many gaps were put together into this one.
+        gaps: How many gaps were merged into this one.
 
     """
 
@@ -52,7 +52,7 @@ class Gap:
 
     @property
     def cause(self) -> str:
-        """The reason, with how many messages are missing if that is known."""
+        """The reason, with the number of missing messages if it is known."""
         if not self.messages:
             return self.reason
         if self.reason == SUPPRESSED:
@@ -69,7 +69,7 @@ class Gap:
         }
 
     def in_words(self, source: str) -> str:
-        """Return it as it is listed for people: `journal from 2026-11-23T18:00:00Z to …: it begins later`."""
+        """Return it as a line for people: `journal from 2026-11-23T18:00:00Z to …: it begins later`."""
         return f"{source} from {isoformat(self.since)[:19]}Z to {isoformat(self.until)[:19]}Z: {self.reason}"
 
     def overlaps(self, since: Instant, until: Instant) -> bool:
@@ -92,10 +92,10 @@ class Gap:
 
 
 def latest_run(gaps: Iterable[Gap], window_us: int) -> Gap | None:
-    """Return the latest gaps as one, as long as they follow each other by no more than a window; None for no gaps.
+    """Merge the latest gaps that are at most one window apart; return None if there are no gaps.
 
-    From its begin to its end, and for a window after that, no window that ended then was seen whole. When the clock was
-    set is left out.
+    No window that ends within the result, or up to one window after it, was seen completely. Steps of the clock are
+    left out.
     """
     run: Gap | None = None
     for gap in sorted((one for one in gaps if one.reason != CLOCK_SET), key=lambda one: one.since):
@@ -104,9 +104,9 @@ def latest_run(gaps: Iterable[Gap], window_us: int) -> Gap | None:
 
 
 def recent(gaps: Iterable[Gap], since: Instant, window_us: int) -> list[Gap]:
-    """Return the gaps that end at an instant or later, and as one, before them, those that lead up to the first.
+    """Return the gaps that end at an instant or later, preceded by one gap for the run that leads up to the first.
 
-    So it stays known since when the gaps have been coming, however long ago that is.
+    So the begin of the run stays known, however long ago it is.
     """
     in_order = sorted(gaps, key=lambda one: one.since)
     kept = [gap for gap in in_order if gap.until >= since]
@@ -117,7 +117,7 @@ def recent(gaps: Iterable[Gap], since: Instant, window_us: int) -> list[Gap]:
     before = latest_run((gap for gap in early if gap.since <= first.since), window_us)
     if before is not None and first.since - before.until > window_us:
         before = None
-    # What lies within the first is part of the run as well.
+    # A gap within the first one is part of the run as well.
     for gap in early:
         if gap.since > first.since:
             before = gap if before is None else before.joined(replace(gap, since=before.since, until=before.until))
@@ -126,13 +126,13 @@ def recent(gaps: Iterable[Gap], since: Instant, window_us: int) -> list[Gap]:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of what came in by a source was understood.
+    """How much of a source's input was understood.
 
     Attributes:
         came_in: How many rows of the index, or upload lines of the journal.
         understood: How many of them were understood.
         missed: How many came in after the last one that was understood.
-        last_at: When the last one that was understood is dated; None if none ever was.
+        last_at: The time of the last one that was understood; None if none ever was.
 
     """
 
@@ -143,7 +143,7 @@ class Share:
 
     @property
     def is_understood(self) -> bool:
-        """Whether this is the format that we read: not if none of some was understood, or none of many in a row."""
+        """Whether the format is known: not if none of several was understood, or none of many in a row."""
         return self.missed < (MISSED_AT_FIRST if self.last_at is None else MISSED_IN_A_ROW)
 
     def row(self) -> dict[str, int]:
@@ -151,7 +151,7 @@ class Share:
         return {"came_in": self.came_in, "understood": self.understood}
 
     def followed_by(self, later: Share) -> Share:
-        """Return the share of both: of this, and of what came in after it."""
+        """Return the share of this input and the input after it."""
         return Share(
             self.came_in + later.came_in,
             self.understood + later.understood,
@@ -161,10 +161,10 @@ class Share:
 
 
 class Understanding:
-    """Finds the stretches of which nothing was understood, item by item in order of time.
+    """Finds the spans in which nothing was understood, item by item in order of time.
 
     Attributes:
-        misses: Those after which something was understood again; one that began before all is known from 0 on.
+        misses: The spans that ended with something understood; the first one begins at 0 if its begin is not known.
 
     """
 
@@ -181,37 +181,36 @@ class Understanding:
         self._last_at = at if self._last_at is None else max(self._last_at, at)
 
     def take(self, at: Instant, *, is_missed: bool, is_understood: bool) -> None:
-        """Record an item that may be neither: it is nothing that anybody must understand."""
+        """Record an item that need not be understood."""
         if is_missed:
             self.note_missed()
         elif is_understood:
             self.note(at)
 
     def note_missed(self) -> None:
-        """Record an item that was not."""
+        """Record an item that was not understood."""
         self._missed += 1
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """One source's.
+    """What one source has shown, and what it has not.
 
     Attributes:
         source: `journal` or `index`, or that of a receiver, such as `journal@NAME`.
         unseen_since: Since when it cannot be read; None while it can.
         reason: Why it cannot be read; empty while it can.
-        gaps: The stretches that it did not show, and never will.
-        begins_at: It holds nothing that is dated before this; None if it reaches back far enough.
+        gaps: The spans that it did not show completely, and never will.
+        begins_at: The time of its first entry; None if it reaches back far enough.
         share: How much of what came in was understood.
-        void_since: Since when it is known to hold nothing of the receiver at all, not one entry; None if it does.
-        quiet_since: Since when nothing of the receiver has come: its last entry, or as far back as was read if there is
-            none; None if that is not known.
+        void_since: Since when it is known to have no entry of the receiver at all; None if it has one.
+        quiet_since: The time of the receiver's last entry, or of the begin of reading if there is none; None if that is
+            not known.
         read_since: From when on it was read; None if that is not known.
-        doubt: Why it cannot be that of the receiver, though it can be read, in a sentence; empty if it can.
-        late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
-        misses: The stretches of which nothing was understood, before something was again; for a look at the past.
-        quiet: From when to when nothing of the receiver came, and then something did, in order; for who looks back. A
-            stretch that is too short to matter may be left out.
+        doubt: A sentence that says why it cannot be the receiver's, although it can be read; empty if it can.
+        late_us: By how much the time of the latest row precedes its writing, in microseconds; 0 if that is normal.
+        misses: The past spans in which nothing was understood.
+        quiet: The past spans without an entry of the receiver, in order. Short ones may be left out.
 
     """
 
@@ -231,16 +230,16 @@ class Coverage:
 
     @property
     def kind(self) -> str:
-        """Which of a receiver's sources it is: `journal` or `index`."""
+        """The kind of the source: `journal` or `index`."""
         return general(self.source)
 
     @property
     def receiver(self) -> str:
-        """The name of the receiver; empty where there is only one."""
+        """The name of the receiver; empty if there is only one."""
         return receiver_of(self.source)
 
     def as_of(self, at: Instant) -> Coverage:
-        """Return what was known at an instant of the past of how much was understood, and since when nothing came."""
+        """Return the coverage as it was known at a past instant: what was understood, and since when nothing came."""
         share, quiet_since = self.share, self.quiet_since
         if (miss := next((one for one in self.misses if one.since < at < one.until), None)) is not None:
             share = replace(share, missed=miss.messages, last_at=miss.since or None)
@@ -251,28 +250,28 @@ class Coverage:
         return replace(self, share=share, quiet_since=quiet_since, misses=(), quiet=())
 
     def is_shown(self, since: Instant, until: Instant) -> bool:
-        """Return whether all that it holds of the time between two instants was read, understood or not."""
+        """Return whether everything between two instants was read, understood or not."""
         if self.unseen_since is not None and self.unseen_since <= until:
             return False
         return not any(gap.overlaps(since, until) for gap in self.gaps)
 
     def is_whole(self, since: Instant, until: Instant) -> bool:
-        """Return whether all that it holds of the time between two instants, both included, was read and understood.
+        """Return whether everything between two instants, both included, was read and understood.
 
-        One line that was not understood is no more than that line; but of a format that we do not read nothing is seen.
+        A single line that was not understood does not matter; an unknown format means that nothing was seen.
         """
         return not self.doubt and self.is_shown(since, until) and self.is_understood(until)
 
     def reaches(self, since: Instant) -> bool:
-        """Return whether it holds what is dated at an instant and later, and not only what came later still."""
+        """Return whether it reaches back to an instant."""
         return self.begins_at is None or self.begins_at <= since
 
     def is_understood(self, until: Instant) -> bool:
-        """Return whether what came in last, up to an instant, was understood."""
+        """Return whether the latest input, up to an instant, was understood."""
         return self.share.is_understood or (self.share.last_at is not None and self.share.last_at >= until)
 
     def is_unmatched(self, row_instants: Iterable[Instant], now: Instant) -> bool:
-        """Return whether it has shown no response at all, though the index has rows of uploads meanwhile.
+        """Return whether it has shown no response at all, although the index has rows of uploads from the same time.
 
         Then its lines are those of another program, or of a format that the patterns do not match.
         """
@@ -282,7 +281,7 @@ class Coverage:
         return self.is_shown(since, now) and any(since < at < now - _IN_FLIGHT_US for at in row_instants)
 
     def missing(self, since: Instant, until: Instant) -> int | None:
-        """Return how many messages are missing, of what it holds of the time between two instants; None if unknown."""
+        """Return how many messages are missing between two instants; None if not known."""
         if self.unseen_since is not None and self.unseen_since <= until:
             return None
         if self.doubt or not self.is_understood(until):
@@ -293,9 +292,9 @@ class Coverage:
         return sum(gap.messages for gap in gaps)
 
     def unseen_us(self, since: Instant, until: Instant) -> int:
-        """Return how much of the time between two instants was not seen whole, in microseconds.
+        """Return for how much of the time between two instants it is incomplete, in microseconds.
 
-        Without the time before the source begins: that was not lost.
+        The time before its begin does not count: nothing of it was lost.
         """
         total, seen_to = 0, since
         for gap in self.unread(since, until):
@@ -310,20 +309,20 @@ class Coverage:
         return f"the {self.source} begins later"
 
     def missed(self, since: Instant, until: Instant) -> Gap:
-        """Return the stretch up to the later of two instants of which nothing was understood, if there is one."""
+        """Return the span in which nothing was understood, up to the later of two instants; None if there is none."""
         last_at = self.share.last_at
         return Gap(since if last_at is None else max(since, last_at), until, NOT_UNDERSTOOD, self.share.missed)
 
     def unread(self, since: Instant, until: Instant) -> list[Gap]:
         """Return each gap between two instants, in order, with its reason."""
-        stretches = [gap for gap in self.gaps if gap.overlaps(since, until)]
-        stretches += [replace(one, since=max(since, one.since)) for one in self.misses if one.overlaps(since, until)]
+        spans = [gap for gap in self.gaps if gap.overlaps(since, until)]
+        spans += [replace(one, since=max(since, one.since)) for one in self.misses if one.overlaps(since, until)]
         if self.begins_at is not None and since < self.begins_at:
-            stretches.append(Gap(since, min(self.begins_at, until), self._begins_later))
+            spans.append(Gap(since, min(self.begins_at, until), self._begins_later))
         if self.unseen_since is not None and self.unseen_since <= until:
-            stretches.append(Gap(max(since, self.unseen_since), until, self.reason))
+            spans.append(Gap(max(since, self.unseen_since), until, self.reason))
         if self.doubt:
-            stretches.append(Gap(since, until, self.doubt))
+            spans.append(Gap(since, until, self.doubt))
         if not self.is_understood(until):
-            stretches.append(self.missed(since, until))
-        return sorted(stretches, key=lambda one: (one.since, one.until))
+            spans.append(self.missed(since, until))
+        return sorted(spans, key=lambda one: (one.since, one.until))

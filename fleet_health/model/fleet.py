@@ -128,9 +128,9 @@ class Fleet:
         self.known_since: Instant = -NEVER
         """Where the index begins, if nothing is known from before; else `-NEVER`."""
         self.skips: tuple[Skip, ...] = ()
-        """The stretches that the clock skipped, because it was set ahead."""
+        """The spans that the clock skipped, because it was set ahead."""
         self.shutdowns: tuple[tuple[Instant, Instant], ...] = ()
-        """The stretches during which the machine was off or asleep."""
+        """The spans during which the machine was off or asleep."""
         self.is_unit_watched = True
         """Whether a stop of the receiver's unit is an alert of its own. If not, its hosts are absent while it lasts."""
         self.watched_us: Callable[[Fleet, str], int] | None = None

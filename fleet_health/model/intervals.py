@@ -35,7 +35,7 @@ def intervals_between(rhythm: Rhythm, out: int, floor: int) -> list[Interval]:
     """Return the intervals longer than a number of bins, without bins in which no host could upload, oldest first."""
     text, found = f"{rhythm.bits:b}", list[Interval]()
     for match in re.finditer(f"0{{{max(floor, 1)},}}", text):
-        # The character before it is the upload that it follows on.
+        # The character before it is the upload at which it begins.
         age, whole = len(text) - match.start(), match.end() - match.start() + 1
         length = whole - (out >> age - whole + 1 & (1 << whole - 1) - 1).bit_count()
         if length > floor:

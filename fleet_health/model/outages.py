@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.pauses import Pause
 
-# For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
-# active all the time.
+# An outage is a span of this length without any upload. A fleet with shorter gaps is active all the time.
 _OUTAGE, _APART = 3, 2
 _MOST_DAYS, _MOST_WEEKS = 4, 2
 # An upload of every night is now some minutes earlier, now some later.
@@ -28,7 +27,7 @@ _DAYS, _WEEKS = range(1, 8), range(1, 4)
 
 
 def with_pauses(outages: Rhythm, pauses: Iterable[Pause]) -> Rhythm:
-    """Return outages, in the form of a rhythm, with further stretches of time in which no host could upload."""
+    """Return outages, in the form of a rhythm, with further spans of time in which no host could upload."""
     for pause in pauses:
         first, end = -(-pause.since // BIN_US), pause.until // BIN_US
         if not pause.is_known or end <= first:
@@ -43,7 +42,7 @@ def with_pauses(outages: Rhythm, pauses: Iterable[Pause]) -> Rhythm:
 def outages_of(rhythms: Collection[Rhythm], known: Rhythm) -> Rhythm:
     """Return the bins in which no host could upload, in the form of a rhythm of more bins than a host's.
 
-    In such a stretch no host uploaded, though some did at that time a week before and on most days between. If there is
+    In such a span no host uploaded, though some did at that time a week before and on most days between. If there is
     only one host, its silence says nothing about the receiver.
 
     Args:

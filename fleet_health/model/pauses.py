@@ -1,8 +1,8 @@
 """Time over which no absence is counted: no host could upload, or none was expected to.
 
-The receiver was stopped, its machine was off, or a mute window covered the host. A host is given its whole time anew
-when such a pause ends: it may come back with its next upload, and not before. Time that the clock skipped is something
-else: it did not pass, and the rest of it did.
+The receiver was stopped, its machine was off, or a mute window covered the host. When such a pause ends, the host is
+given its full limit again, because it may come back only with its next upload. Time that the clock skipped is not a
+pause: it did not pass at all.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ MACHINE_STARTED = "the machine started or woke"
 
 _DAY_US = 24 * HOUR_US
 MUTES_BACK_US, LONGEST_MUTE_US = 8 * _DAY_US, 7 * _DAY_US
-"""A week contains every mute window. A window that lasts for a week has no end, and would hide its hosts for ever."""
+"""A week contains every mute window. A window of a whole week never ends, and would hide its hosts for ever."""
 
 _MOST_PAUSED_US = 92 * _DAY_US
 
 Skip: TypeAlias = tuple["Instant", "Instant"]
-"""From when to when the clock was set ahead: time that it shows, and that did not pass."""
+"""The begin and end of time that the clock skipped, because it was set ahead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A stretch of time over which no absence is counted.
+    """A span of time over which no absence is counted.
 
     Attributes:
         since: Its begin.
         until: Its end: from here on absence counts from zero.
-        reason: What ended it, in a few words.
-        is_known: Whether it is known when it began; else it may have been no more than its end.
+        reason: The event that ended it, in a few words.
+        is_known: Whether its begin is known; if not, it may have had no length.
 
     """
 
@@ -50,17 +50,17 @@ class Pause:
 
 
 class RecurringPause(Protocol):
-    """Pauses of some hosts that come again and again, such as a mute window."""
+    """Recurring pauses of some hosts, such as a mute window."""
 
     def is_about(self, host: str) -> bool:
         """Return whether a host, or `EVERY_HOST`, has these pauses."""
 
     def pauses(self, since: Instant, until: Instant) -> Iterator[Pause]:
-        """Return every pause that has a part of the time between two instants, in any order."""
+        """Return the pauses that overlap the time between two instants, in any order."""
 
 
 def merged(pauses: Iterable[Pause]) -> tuple[Pause, ...]:
-    """Return the same time as pauses that do not touch each other, in order; of several the last to end is named."""
+    """Merge pauses that touch each other; return them in order, each with the reason of the one that ended last."""
     disjoint: list[Pause] = []
     for pause in sorted(pauses, key=lambda one: (one.since, one.until)):
         if not disjoint or disjoint[-1].until < pause.since:
@@ -71,7 +71,7 @@ def merged(pauses: Iterable[Pause]) -> tuple[Pause, ...]:
 
 
 def passed_us(skips: Iterable[Skip], since: Instant, until: Instant) -> int:
-    """Return the time that passed between two instants: without what the clock skipped after the first."""
+    """Return the time that passed between two instants, without what the clock skipped."""
     return until - since - sum(end - begin for begin, end in skips if since <= begin < until)
 
 
@@ -90,11 +90,11 @@ def paused_us(pauses: Iterable[Pause], since: Instant, until: Instant) -> int:
 
 
 def absence_us(pauses: Sequence[Pause], skips: Sequence[Skip], last_at: Instant, now: Instant) -> int:
-    """Return for how long a host has been absent that gave its last sign at an instant; negative if that is to come.
+    """Return how long a host has been absent since its last sign; negative if that is in the future.
 
-    It is the longest time without a pause since then: a pause gives the host its whole time anew, and yet does not
-    bring back a host that was absent already when it began. Pauses that come again and again must not hide a dead host
-    for ever, so it is at least half of all the time in which the host could upload.
+    It is the longest time without a pause since then: a pause gives the host its full limit again, but does not bring
+    back a host that was absent before it. Recurring pauses must not hide a dead host for ever, so it is at least half
+    of the time in which the host could upload.
 
     Args:
         pauses: The pauses, as `merged` returns them.
@@ -113,15 +113,15 @@ def absence_us(pauses: Sequence[Pause], skips: Sequence[Skip], last_at: Instant,
 
 
 def begin_of(at: Instant, lookback_us: int, pauses_since: Callable[[Instant], Iterable[Pause]]) -> Instant:
-    """Return from when on uploads must be known to look so far back from an instant: pauses count for no lookback.
+    """Return from when on uploads must be known for a lookback from an instant; pauses do not count for it.
 
     Args:
         at: The instant.
         lookback_us: How far to look back, in microseconds.
-        pauses_since: Returns the pauses that end after an instant, those that concern any host.
+        pauses_since: Returns the pauses of all hosts that end after an instant.
 
     Returns:
-        The instant; no more than 92 days before the lookback begins.
+        The instant; at most 92 days before the begin of the lookback.
 
     """
     begin, before = at - lookback_us, at
@@ -129,7 +129,7 @@ def begin_of(at: Instant, lookback_us: int, pauses_since: Callable[[Instant], It
         before = begin
         pauses = merged(pauses_since(begin))
         begin = at - lookback_us - paused_us(pauses, begin, at)
-        # All of a pause that ends just here is as good as its end.
+        # A pause that ends exactly here counts with its begin.
         begin = min([begin, *(one.since for one in pauses if one.since <= begin <= one.until)])
         if begin < at - lookback_us - _MOST_PAUSED_US:
             return at - lookback_us - _MOST_PAUSED_US
@@ -137,5 +137,5 @@ def begin_of(at: Instant, lookback_us: int, pauses_since: Callable[[Instant], It
 
 
 def latest_before(pauses: Sequence[Pause], now: Instant) -> Pause | None:
-    """Return the pause that ended last, or lasts; None if there was none."""
+    """Return the latest pause, which may not have ended; None if there was none."""
     return max((one for one in pauses if one.since < now), key=lambda one: one.until, default=None)

@@ -1,16 +1,16 @@
-"""Who has a place in the journal's table: known hosts for good, everybody else by turns.
+"""Which hosts have a place in the journal's table: known hosts for good, others by turns.
 
-Anybody who reaches the receiver can name any host, and is refused under that name. Such names must not take the place
-of a host that matters. So hosts are distinguished by what a stranger cannot bring about:
+Any client that reaches the receiver can use any host name, and is refused under that name. Such names must not displace
+a host that matters. So hosts are distinguished by what a stranger cannot cause:
 
 - A *known* host has uploaded (the index has a row of it, or the journal a 2xx), is named in `hosts.expected`, or has an
   open incident that was notified. Its responses are always counted.
 - A *likely* host has never uploaded, but its name matches a glob of `hosts.expected`.
-- A *stranger* is everybody else in the journal.
+- A *stranger* is any other host in the journal.
 
-Likely hosts and strangers each share a pool of places. When a pool is full, whoever was heard of least recently loses
-its place, and what was counted of it. The pool remembers the instant of the latest event that was lost this way: what
-is known of a host of that pool is incomplete up to then.
+Likely hosts and strangers each share a pool of places. When a pool is full, the host with the oldest event loses its
+place and its counts. The pool remembers the instant of the latest event that was lost this way: up to then, its hosts
+are known incompletely.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """When the rows of an index count: at their own time, unless that is ahead of the clock.
 
-A row that is dated ahead when it is read first is in error, by the clock of whoever dated it. It counts once: when it
-was written, if that is known, else at the time of the rows beside it. A row that came since the last look was written
-now, and the last one of a file when the file was. If even the file's time is ahead, our clock was, too, and all such
+A row that is ahead of the clock when it is first read was dated by a wrong clock. It counts once: when it was written,
+if that is known, otherwise at the time of the rows beside it. A row that came since the last look was written now, and
+the last row of a file when the file was. If even the file's time is ahead, our own clock was ahead too, and all such
 rows count as now.
 
-When it counts is remembered. Such a row is read again after each start, and whenever the clock is set, and its time may
-have come meanwhile, but it must not count anew. An evaluation by a clock that was not set and is not behind confirms
-what this clock found to be ahead. What was not confirmed is forgotten when the clock is set again.
+The time at which it counts is remembered. Such a row is read again after each start, and whenever the clock is set. By
+then its own time may have come, but it must not count again. An evaluation under a clock that was not set and is not
+behind confirms the rows that this clock found ahead. The others are forgotten when the clock is set again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LATE_LIMIT_US = 600 * SECOND_US
 
 
 def late_us(at: Instant | None, written_at: Instant | None) -> int:
-    """Return how long before it was written a row is dated, if that is too long to be in order; else 0."""
+    """Return by how much a row's time precedes its writing, if that is more than normal; else 0."""
     if at is None or written_at is None or written_at - at <= LATE_LIMIT_US:
         return 0
     return written_at - at
@@ -44,11 +44,11 @@ MOST_AHEAD = 10_000
 """How many such rows are remembered; the latest ones if there are more."""
 
 MOST_TO_COME = 1_000
-"""How many are remembered that count too long ago to matter, and whose own time is still to come."""
+"""How many rows are remembered that no longer matter, but whose own time is still to come."""
 
 
 class RowDates:
-    """Dates the rows of one reading of an index, in the order in which they stand there."""
+    """Dates the rows of one pass over an index, in file order."""
 
     def __init__(self, known: Iterable[AheadRow] = ()) -> None:
         self._counted = {(host, at): counted_at for host, at, counted_at in known}
@@ -59,25 +59,25 @@ class RowDates:
         """The latest date in any row of this reading; 0 if there was none."""
 
     def anew(self) -> RowDates:
-        """Return what dates the rows of another reading of the same index; both remember the same."""
+        """Return the dates for another pass over the same index; both share what is remembered."""
         other = RowDates()
         other._counted, other._unsure = self._counted, self._unsure
         return other
 
     def by_another_clock(self) -> RowDates:
-        """Return what dates the rows of another reading of the same index, after the clock was set.
+        """Return the dates for another pass over the same index, after the clock was set.
 
-        What the previous clock found to be ahead since it was confirmed last is forgotten.
+        Rows found ahead since the previous clock was last confirmed are forgotten.
         """
         return RowDates((host, at, counted_at) for (host, at), counted_at in self._sure().items())
 
     def confirm(self) -> None:
-        """Take note that the clock was right until now: it was not set, and contradicts no record."""
+        """Confirm that the clock was right until now: it was not set, and contradicts no record."""
         self._unsure.clear()
 
     @property
     def plain_until(self) -> Instant:
-        """Up to when a row surely counts at its own time: it cannot be one that was dated ahead."""
+        """Up to when a row certainly counts at its own time, because none that was dated ahead is earlier."""
         return min((at - 1 for _, at in self._counted), default=NEVER)
 
     def ahead_since(self, since: Instant) -> list[AheadRow]:
@@ -94,7 +94,7 @@ class RowDates:
         return [(host, at, counted_at) for (host, at), counted_at in known.items()]
 
     def _sure(self) -> dict[tuple[str, Instant], Instant]:
-        """Return when each row counts that was found by a confirmed clock."""
+        """Return row -> when it counts, for the rows found by a confirmed clock."""
         known = dict(self._counted)
         for row, before in self._unsure.items():
             known.pop(row, None)
@@ -111,13 +111,13 @@ class RowDates:
         is_end: bool = False,
         is_new: bool = False,
     ) -> tuple[list[Upload], int]:
-        """Return some rows as they count, and how many of them were found to be dated ahead.
+        """Return some rows with the times at which they count, and how many were dated ahead.
 
         Args:
             rows: The rows that follow on those before.
             now: The present.
             written_at: When the file was written last; None if that is not known.
-            is_end: Whether no other row follows, so that the last one was written then.
+            is_end: Whether these are the last rows, so that the last one was written then.
             is_new: Whether they were written since the last look, so that none of them can be known.
 
         """

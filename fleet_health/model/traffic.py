@@ -1,4 +1,4 @@
-"""What the receiver answered each host: one window a host, for every known host and a bounded number of others."""
+"""The receiver's responses: one window for each known host, and for a bounded number of others."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _ANY = (SUCCESS, CLIENT_ERROR, SERVER_ERROR)
 class Traffic:
     """The windows of all hosts.
 
-    What changes is little, so nothing goes through all hosts: it is known whose oldest event is to be forgotten next,
-    and whose counts are no longer those that were given last. Only the pools are gone through as a whole.
+    No operation goes through all hosts: the table knows which window has the next event to forget, and which counts
+    have changed since they were returned last. Only the pools are scanned as a whole.
 
     Attributes:
-        accepted: When each host uploaded last by the journal. It is not forgotten with the windows.
+        accepted: When each host last uploaded according to the journal; kept for longer than the windows.
         strangers: The windows of hosts that have never uploaded and are not expected.
-        likely: Those of hosts that have never uploaded and match a glob of the expected hosts.
+        likely: The windows of hosts that have never uploaded, but match a glob of the expected hosts.
         unit: Systemd's latest report about the receiver; None if none is known.
-        unit_history: All of its words that are known.
+        unit_history: The known history of the receiver's units.
 
     """
 
@@ -72,15 +72,15 @@ class Traffic:
         self.unit: UnitState | None = None
         self.unit_history = UnitHistory()
         self.accepted = Uploads(limit, ignored, self._register)
-        # Known host -> up to when its events may be missing, for it lost its place while it was a stranger.
+        # Known host -> up to when its events may be missing, because it lost its place as a stranger.
         self._incomplete: dict[str, Instant] = {}
         # Events before this are forgotten.
         self._forgotten = -NEVER
-        # Events taken in since all windows were last measured.
+        # Events recorded since all windows were last measured.
         self._added = 0
-        # A heap of each host's oldest event; an entry that is not its window's `due_at` is good for nothing any more.
+        # A heap of each host's oldest event; an entry that differs from its window's `due_at` is obsolete.
         self._oldest: list[tuple[Instant, str]] = []
-        # Of all events: none is older or later than these.
+        # The bounds of all events.
         self._oldest_at, self._latest_at = NEVER, -NEVER
         # Counts of all events, except of hosts that have changed since.
         self._totals: dict[str, Counts] = {}
@@ -100,11 +100,11 @@ class Traffic:
 
     @property
     def left_out(self) -> tuple[LeftOut, LeftOut]:
-        """Who lost a place in the pools: strangers, and hosts that match a glob of the expected ones."""
+        """What was left out of each pool: strangers, and hosts that match a glob of the expected ones."""
         return self.strangers.left_out, self.likely.left_out
 
     def limit_hosts(self, limit: int) -> None:
-        """Set the limit of hosts, and find out again which are known, because other hosts may be expected."""
+        """Set the limit of hosts, and look up again which are known, because other hosts may be expected."""
         self.limit, self.strangers.limit, self.likely.limit = limit, stranger_limit(limit), limit
         self.accepted.limit = limit
         for pool in (self.strangers, self.likely):
@@ -117,7 +117,7 @@ class Traffic:
             self._make_room(pool, -NEVER)
 
     def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
-        """Record the receiver's answers."""
+        """Record the receiver's responses and messages."""
         windows, changed, accept, count = self._windows, self._changed, self.accepted.take, 0
         for observation in observations:
             if isinstance(observation, UnitState):
@@ -186,15 +186,15 @@ class Traffic:
         return window
 
     def remember(self, accepted: Mapping[str, Iterable[Instant]]) -> None:
-        """Record when hosts are remembered to have uploaded by the journal, before anything else is recorded."""
+        """Record restored uploads that the journal showed earlier, before anything else is recorded."""
         for host, instants in accepted.items():
             for at in instants:
                 self.accepted.take(host, at)
 
     def adopt_unit(self, other: Traffic, latest: Instant) -> None:
-        """Take over what another table knows of the unit, before anything is recorded in this one.
+        """Take over what another table knows about the unit, before anything is recorded here.
 
-        What is dated later than `latest` counts as of then.
+        Messages later than `latest` count as of then.
         """
         self.unit = None if other.unit is None else UnitState(min(other.unit.at, latest), other.unit.is_running)
         self.unit_history.adopt(other.unit_history, latest)
@@ -207,7 +207,7 @@ class Traffic:
             self._incomplete.setdefault(host, until)
 
     def release(self, hosts: Iterable[str]) -> None:
-        """Record that hosts are perhaps no longer known: these go on as strangers."""
+        """Record that hosts may no longer be known: those continue as strangers."""
         for host in hosts:
             if host in self._windows and not self._is_known(host):
                 pool, window = self._pool_of(host), self._windows.pop(host)
@@ -219,7 +219,7 @@ class Traffic:
         return self.accepted.last_at(host) is not None or self._register.is_known(host)
 
     def items(self) -> Iterator[tuple[str, HostWindow]]:
-        """Return each host with its window."""
+        """Yield each host with its window."""
         for windows in (self._windows, self.likely.windows, self.strangers.windows):
             yield from windows.items()
 
@@ -231,13 +231,13 @@ class Traffic:
         return None
 
     def incomplete_until(self, host: str) -> Instant:
-        """Return up to when events of a host may be missing, for it had no place; `-NEVER` if none is."""
+        """Return up to when events of a host may be missing because it had no place; `-NEVER` if none are."""
         if host in self._windows or host in self._incomplete or self._is_known(host):
             return self._incomplete.get(host, -NEVER)
         return self._pool_of(host).incomplete_until(host)
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
-        """Count the events of each host with `since <= t <= until`; hosts without any may be left out.
+        """Count the events of each host with `since <= t <= until`; hosts without any may be missing.
 
         The result is valid until the next `record`, `evict` or `counts`.
         """
@@ -281,7 +281,7 @@ class Traffic:
             self._incomplete = {host: until for host, until in self._incomplete.items() if until >= before}
 
     def _economise(self) -> None:
-        """Have the busiest hosts counted in steps if all windows together have become too large."""
+        """Count the busiest hosts in steps if all windows together have become too large."""
         self._added = 0
         if sum(window.size for window in self._windows.values()) > _BUDGET:
             share = _BUDGET // len(self._windows)

@@ -63,7 +63,7 @@ class UnitHistory:
         return first
 
     def pauses(self, sign_before: Callable[[Instant], Instant | None]) -> Iterator[Pause]:
-        """Return the stretches that ended with a start, in order.
+        """Return the spans that ended with a start, in order.
 
         Each begins when the unit stopped. Where systemd had no time for that word, as in a power cut, it begins with
         the last sign of the receiver.

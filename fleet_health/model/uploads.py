@@ -24,9 +24,9 @@ _KEPT, _APART_US = 16, 15 * SECOND_US
 class Uploads:
     """When each host last uploaded: the maximum over its uploads, in whatever order they came.
 
-    A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
-    left out until others are forgotten. A host that is named as expected, or has an open incident, is taken in all the
-    same; one that matches a glob of the expected hosts is up to twice the limit.
+    Invented names fill neither the memory nor the place of a known host: hosts beyond the limit are left out until
+    others are forgotten. A host that is expected by name, or has an open incident, always has a place; one that matches
+    an expected glob has one up to twice the limit.
     """
 
     __slots__ = (
@@ -54,9 +54,9 @@ class Uploads:
         self.newcomers: dict[str, Instant] = {}
         """Host that turned up for the first time while this table was kept up to date -> its first upload."""
         self.notes_newcomers = False
-        """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
+        """Whether a host that is not in the table is a newcomer, because the table was filled once."""
         self.established: frozenset[str] = frozenset()
-        """Hosts that are no newcomers, though no upload of them was in this table when it was opened."""
+        """Hosts that are not newcomers, although this table had no upload of them when it was opened."""
         self._forgotten = -NEVER
 
     @property
@@ -96,7 +96,7 @@ class Uploads:
 
     @staticmethod
     def _take_earlier(recent: array[int], at: Instant) -> None:
-        """Record an upload from before the last one: rows may be older than the saved state, or out of order."""
+        """Record an upload before the last one: rows may be older than the saved state, or out of order."""
         place = bisect_left(recent, at)
         if not place and len(recent) >= _KEPT:
             return
@@ -108,7 +108,7 @@ class Uploads:
             del recent[: -2 * _KEPT]
 
     def _has_place(self, host: str) -> bool:
-        """Return whether a host has a place though the table is full."""
+        """Return whether a host has a place even if the table is full."""
         register = self._register
         return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
 
@@ -117,7 +117,7 @@ class Uploads:
         return self._last_at.get(host)
 
     def recent(self, host: str) -> Sequence[Instant]:
-        """Return some of the latest uploads of a host, in order, at least 15 s apart; of others nothing is known."""
+        """Return some of the latest uploads of a host, in order and at least 15 s apart; others are not kept."""
         return self._recent.get(host, ())
 
     def known_since(self, host: str) -> Instant:
@@ -137,19 +137,19 @@ class Uploads:
             return 0
         last_at = self._last_at[host]
         is_last_in = recent[-1] < last_at and since <= last_at <= until
-        # A search of each end would take longer than all else; most of them are within the time that is asked for.
+        # Searching for both ends would take longer than the rest; most uploads are within the span.
         begin = 0 if since <= recent[0] else bisect_left(recent, since)
         end = len(recent) if recent[-1] <= until else bisect_right(recent, until)
         return end - begin + is_last_in
 
     def items(self) -> Iterable[tuple[str, Instant]]:
-        """Return each host with its last upload."""
+        """Yield each host with its last upload."""
         return self._last_at.items()
 
     def instants(self) -> Iterator[Instant]:
-        """Return the `latest` uploads of each host, host by host.
+        """Yield the `latest` uploads of each host.
 
-        The last ones alone do not show whether there was any in a stretch of time: a busy host has uploaded since.
+        Last uploads do not show whether there were any in a span of time: a busy host has uploaded since.
         """
         return (at for host in self._last_at for at in self.latest(host))
 
@@ -170,7 +170,7 @@ class Uploads:
 
         Args:
             before: The instant.
-            is_kept: Says of such a host and its last upload whether it stays all the same.
+            is_kept: Returns whether such a host, with its last upload, stays all the same.
 
         """
         # A new dictionary, because another thread may be reading the old one.

@@ -78,19 +78,19 @@ def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
 
 
 def share_of_usual(rhythm: Rhythm, length_us: int) -> float:
-    """Return how much a host uploaded in a stretch of time up to its newest upload, as a share of what is usual then.
+    """Return how much a host uploaded in a span of time up to its newest upload, as a share of what is usual then.
 
     Args:
         rhythm: The rhythm.
-        length_us: The length of the stretch, in microseconds.
+        length_us: The length of the span, in microseconds.
 
     Returns:
         The share of the median of the days before on which it uploaded at that time; 1 if there are too few.
 
     """
-    stretch = (1 << length_us // BIN_US) - 1
-    counts = [count for day in range(DAY, BINS, DAY) if (count := (rhythm.bits >> day & stretch).bit_count())]
-    return (rhythm.bits & stretch).bit_count() / _median_low(counts) if len(counts) >= _LEAST_DAYS else 1.0
+    span = (1 << length_us // BIN_US) - 1
+    counts = [count for day in range(DAY, BINS, DAY) if (count := (rhythm.bits >> day & span).bit_count())]
+    return (rhythm.bits & span).bit_count() / _median_low(counts) if len(counts) >= _LEAST_DAYS else 1.0
 
 
 def _median_low(counts: list[int]) -> int:

@@ -1,14 +1,14 @@
-"""The recent responses to one host: exact counts over any stretch of time.
+"""The recent responses to one host: exact counts over any span of time.
 
 Each event is one number, its instant and behind it what happened, in one sorted array: 8 bytes an event, found by
-bisection. So a count is exact to the microsecond. As good as always all that is known is asked
-for, so that is counted as it comes and goes; of another stretch only what makes the difference is gone through. Nothing
-expires by itself, so `evict` must be called with the present: a quiet host shrinks like any other.
+bisection. So a count is exact to the microsecond. Nearly every count is of all known events, so their total is
+updated as they come and go; for another span only the difference is counted. Nothing expires by itself, so `evict` must
+be called with the present: a quiet host shrinks like any other.
 
 A host with more than `limit` events is counted in steps instead: the same array then holds one number for each step and
-kind of event, and beside it how many events that stands for. A step is a second, and doubles until the array is short
-enough. What overlaps a stretch of time by a part of a step counts as being in it, so a count is at least the exact one
-and at most that of a stretch that is longer by a step at both ends.
+kind of event, with the number of events that it stands for. A step is a second, and doubles until the array is short
+enough. A step that overlaps a span counts as a whole, so a count is at least the exact one, and at most that of a span
+longer by one step at both ends.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
     """How many events there were. A Struct, as for observations: one is made for every host at each evaluation.
 
     Attributes:
-        accepted: Answers of 2xx.
-        client_errors: Answers of 4xx.
-        server_errors: Answers of 5xx.
-        unstamped: Rejections for want of a code stamp.
+        accepted: Responses of 2xx.
+        client_errors: Responses of 4xx.
+        server_errors: Responses of 5xx.
+        unstamped: Rejections because of a missing stamp.
 
     """
 
@@ -66,12 +66,12 @@ class Counts(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def refused(self) -> int:
-        """Answers of 4xx and 5xx. An upload without a stamp is warned of and refused, so it is among them as well."""
+        """Responses of 4xx and 5xx. An upload without a stamp causes a warning and a refusal, so it is included."""
         return self.client_errors + self.server_errors
 
     @property
     def answers(self) -> int:
-        """Answers of any class."""
+        """Responses of any class."""
         return self.accepted + self.client_errors + self.server_errors
 
 
@@ -95,11 +95,11 @@ class _Steps:
 
 
 class HostWindow:
-    """The receiver's answers to one host by status, and its unstamped rejections, in whatever order they arrive.
+    """The receiver's responses to one host by status, and its unstamped rejections, in whatever order they arrive.
 
     Attributes:
-        due_at: When the table that it is in looks at it again; for that table alone.
-        limit: How many events are kept one by one; half as many steps are.
+        due_at: When its table looks at it again; only that table uses this.
+        limit: How many events are kept one by one, at most; half as many steps.
 
     """
 
@@ -127,7 +127,7 @@ class HostWindow:
 
     @property
     def size(self) -> int:
-        """How many numbers are kept: what the memory that it takes goes by."""
+        """How many numbers are kept: its memory is proportional to that."""
         return len(self._events)
 
     @property
@@ -136,7 +136,7 @@ class HostWindow:
         return 0 if self._steps is None else self._steps.length
 
     def add_response(self, at: Instant, status: int) -> None:
-        """Add one answer with an HTTP status of the classes above."""
+        """Add one response with an HTTP status of the classes above."""
         self._add(at, status)
         if status < REFUSED:
             self._accepted += 1
@@ -146,18 +146,18 @@ class HostWindow:
             self._server_errors += 1
 
     def add_unstamped(self, at: Instant) -> None:
-        """Add one rejection for want of a code stamp."""
+        """Add one rejection because of a missing stamp."""
         self._add(at, _UNSTAMPED)
         self._unstamped += 1
 
     @property
     def first_at(self) -> Instant:
-        """The instant of the oldest event; `NEVER` if there is none. Where steps are counted, the end of its step."""
+        """The instant of the oldest event; `NEVER` if there is none. If steps are counted, the end of its step."""
         return (self._events[0] >> _KIND_BITS) + self._slack_us if self._events else NEVER
 
     @property
     def end_at(self) -> Instant:
-        """The instant of the latest event; `-NEVER` if there is none. Where steps are counted, the end of its step."""
+        """The instant of the latest event; `-NEVER` if there is none. If steps are counted, the end of its step."""
         return (self._events[-1] >> _KIND_BITS) + self._slack_us if self._events else -NEVER
 
     @property
@@ -167,7 +167,7 @@ class HostWindow:
 
     @property
     def accepted_at(self) -> Instant | None:
-        """The instant of the newest 2xx, also of one that is dated ahead of the clock; None if there is none."""
+        """The instant of the newest 2xx, even if it is ahead of the clock; None if there is none."""
         return _first_of((SUCCESS,), reversed(self._events)) if self._accepted else None
 
     @property
@@ -195,7 +195,7 @@ class HostWindow:
         )
 
     def count_by_status(self, since: Instant, until: Instant) -> dict[int, int]:
-        """Count the answers with `since <= t <= until` by HTTP status; a status with none is left out."""
+        """Count the responses with `since <= t <= until` by HTTP status; a status with none is left out."""
         low, high = self._place(since), bisect_left(self._events, (until + 1) << _KIND_BITS)
         if self._steps is None:
             kinds = Counter(map(_KIND.__and__, self._events[low:high]))
@@ -206,9 +206,9 @@ class HostWindow:
         return {status: count for status, count in sorted(kinds.items()) if status != _UNSTAMPED}
 
     def earliest(self, classes: Container[int], since: Instant) -> Instant | None:
-        """Return the first answer of some classes with `since <= t`; None if there is none.
+        """Return the first response of some classes with `since <= t`; None if there is none.
 
-        Where steps are counted, it is the begin of its step, or `since` if that is later.
+        If steps are counted, it is the begin of its step, or `since` if that is later.
         """
         found = _first_of(classes, self._events[self._place(since) :])
         return None if found is None else max(found, since)
@@ -218,15 +218,15 @@ class HostWindow:
         return self.earliest((_UNSTAMPED,), since) if self._unstamped else None
 
     def latest(self, classes: Container[int], until: Instant) -> Instant | None:
-        """Return the last answer of some classes with `t <= until`; None if there is none.
+        """Return the last response of some classes with `t <= until`; None if there is none.
 
-        Where steps are counted, it is the begin of its step.
+        If steps are counted, it is the begin of its step.
         """
         end = bisect_left(self._events, (until + 1) << _KIND_BITS)
         return _first_of(classes, reversed(self._events[:end]))
 
     def evict(self, before: Instant) -> None:
-        """Forget the events with `t < before`; a step that reaches up to that is kept whole."""
+        """Forget the events with `t < before`; a step that contains the instant is kept."""
         events, first = self._events, (before - self._slack_us) << _KIND_BITS
         if not events or first <= events[0]:
             return
@@ -250,7 +250,7 @@ class HostWindow:
 
     @property
     def _slack_us(self) -> int:
-        """How far behind the instant that stands in the array an event may be."""
+        """By how much an event may be later than its instant in the array."""
         return 0 if self._steps is None else self._steps.length - 1
 
     def _add(self, at: Instant, kind: int) -> None:
@@ -258,7 +258,7 @@ class HostWindow:
             self._add_to_step(self._steps, at, kind)
             return
         events, event = self._events, at << _KIND_BITS | kind
-        if not events or event >= events[-1]:  # as good as always: a journal is read in order
+        if not events or event >= events[-1]:  # nearly always: a journal is read in order
             events.append(event)
         else:
             insort(events, event)
@@ -277,7 +277,7 @@ class HostWindow:
             self._coarsen()
 
     def _coarsen(self) -> None:
-        """Count in longer steps, until only half as many numbers are kept as may be: so it is not done often."""
+        """Count in longer steps until half of the limit is free, so that it is rarely done."""
         length = SECOND_US if self._steps is None else self._steps.length * 2
         while True:
             merged = Counter[int]()
