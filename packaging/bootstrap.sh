@@ -78,6 +78,9 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want mount "mount, for the same" has mount
   want bindfs "a mount that hangs when its server is stopped" has bindfs
   want logrotate "rotates the alert log as packaged" has logrotate
+  want xz-utils "compresses rotated files, as an administrator may" has xz
+  want zstd "the same" has zstd
+  want curl "asks the API, as the documentation does" has curl
   want man-db "man, to show the manual pages" has man
   want mandoc "checks the manual pages" has mandoc
   want jq "takes the alerts apart in the documented forwarder" has jq

@@ -80,9 +80,16 @@ def _wall_time(found: re.Match[str], now: Instant) -> Instant:
     except (ValueError, OverflowError):
         raise TimeError("there is no such day or time") from None
     try:
-        return instant_of(moment.astimezone() if zone is None else moment.replace(tzinfo=zone))
+        return instant_of(_in_local_zone(moment) if zone is None else moment.replace(tzinfo=zone))
     except (OverflowError, ValueError, OSError):
         raise TimeError("implausible time") from None
+
+
+def _in_local_zone(moment: datetime) -> datetime:
+    """Return a time of the local zone; in the hour that is skipped in spring, with the offset before it."""
+    # `astimezone` takes the offset after it before Python 3.13.
+    whole = datetime.fromtimestamp(int(moment.replace(microsecond=0).timestamp()), UTC)
+    return whole.replace(microsecond=moment.microsecond)
 
 
 def _day(word: str, now: Instant, zone: tzinfo | None) -> date:

@@ -507,7 +507,7 @@ def test_no_finding_of_a_host_disappears(
             (alert.finding.host, symptom)
             for alert in news.alerts
             for symptom in ("silent", "fatal-only", "receiver-down")
-            if alert.finding.symptom == "flapping" and f"{symptom} has come" in alert.finding.detail
+            if alert.finding.symptom == "flapping" and f"{symptom} opened" in alert.finding.detail
         }
         for pair in found - {DOWN}:
             cause = incidents.open.get(DOWN)

@@ -68,7 +68,7 @@ def test_a_list_of_silences_imports_little(site: Site) -> None:
 
     assert "fleet_health.cli.commands.silence" in modules
     assert modules.isdisjoint({*_SLOW, _ALL_KEYS, "fleet_health.detectors.registry"} - {"msgspec"})
-    assert modules.isdisjoint({"fleet_health.cli.client", "fleet_health.api.requests", "socket", "grp"})
+    assert modules.isdisjoint({"fleet_health.cli.client", "fleet_health.api.requests", "socket"})
 
 
 @pytest.mark.parametrize("command", ["status", "explain"])

@@ -49,9 +49,10 @@ pytestmark = pytest.mark.usefixtures("in_berlin")
         ("0s", "2026-11-23T18:55:07.25Z"),
         ("1795000000", "2026-11-18T11:06:40Z"),
         ("@1795000000.5", "2026-11-18T11:06:40.5Z"),
-        # The hour that is shown twice is the first of the two, and of the one that is skipped the offset after holds.
+        # Of the hour that is shown twice it is the first; in the hour that is skipped, the offset before it holds.
         ("2026-10-25 02:30", "2026-10-25T00:30:00Z"),
-        ("2026-03-29 02:30", "2026-03-29T00:30:00Z"),
+        ("2026-03-29 02:30", "2026-03-29T01:30:00Z"),
+        ("2026-03-29 02:30 Europe/Berlin", "2026-03-29T01:30:00Z"),
     ],
 )
 def test_a_time_is_read_as_people_write_it(written: str, meant: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -108,8 +109,11 @@ class Machine:
         """
         directory.mkdir()
         copy = 'for layer in "$1"/disk/layer*; do cp --archive "$layer/upper" "$2/${layer##*/}"; done'
-        # Its layers are in its namespace, and outside of its root.
-        enter = ("nsenter", "--target", str(self.pid), "--mount")
+        # Its layers are in its namespace, but outside of its root. Its parent is in that namespace, and has our root,
+        # which may be a chroot.
+        parent = re.search(r"^PPid:\s*(\d+)$", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        assert parent is not None
+        enter = ("nsenter", "--target", parent[1], "--mount", "--root")
         subprocess.run([*enter, "bash", "-c", copy, "bash", self._directory, directory], check=True)
 
     def stop(self) -> None:

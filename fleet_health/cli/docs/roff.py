@@ -34,6 +34,7 @@ def page(name: str, section: int, version: str, body: Iterable[str]) -> str:
         '.\\" Ragged and unhyphenated, because names and commands that are broken cannot be copied.',
         ".nh",
         ".ad l",
+        ".ds AD l",  # from groff 1.23 on, each paragraph begins with this adjustment
     ]
     return "\n".join([*head, *body, ""])
 
