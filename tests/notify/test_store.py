@@ -268,4 +268,5 @@ def test_an_older_file_on_a_full_disk_goes_on_in_memory(
 
     assert problem.endswith("database or disk is full")
     assert in_memory == names(again) == ["a!"]
+    again.close()
     assert not path.with_suffix(".damaged").exists()

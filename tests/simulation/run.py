@@ -36,8 +36,8 @@ REMARKS = Path(__file__).with_name("remarks.md")
 """What is said of the results by hand; `--write` puts it before them."""
 LEARNED = 'detectors.silent.cadence = "learned"\n'
 SLOW = "detectors.slow.enabled = true\n"
-SEEDS = (52, 53, 54)
-"""The rules of the learned limits were chosen on other seeds: 11 to 14, 41 to 43 and 51."""
+SEEDS = (55, 56, 57)
+"""The rules of the learned limits were chosen on other seeds: 11 to 14, 41 to 43 and 51 to 54."""
 REPORTED = {
     "steady": ("steady", SEEDS, ""),
     "mixed": ("mixed", SEEDS, ""),
