@@ -26,6 +26,7 @@ from systemd import journal
 from fleet_health.config.loading import load
 from fleet_health.files import hanging_calls
 from fleet_health.files.hanging_calls import DaemonThreads
+from tests.rig.mount_namespace import MAKE_PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -258,19 +259,19 @@ def mount_namespace(scratch: Path) -> Iterator[None]:
         stack.callback(_return_to, home, root, Path.cwd())
         # A thread stays in the namespace in which it was started.
         stack.enter_context(patch.object(hanging_calls, "DAEMON_THREADS", DaemonThreads()))
-        for arguments in (
-            ("--make-rprivate", "/"),
-            ("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"),
-            ("--bind", str(logs), "/var/log"),
-            ("--bind", str(configuration), "/etc/systemd"),
+        for command in (
+            ("sh", "-c", MAKE_PRIVATE),
+            ("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"),
+            ("mount", "--bind", str(logs), "/var/log"),
+            ("mount", "--bind", str(configuration), "/etc/systemd"),
             # journald asks the control groups who its clients are. The unified hierarchy is there on every kernel, but
             # may not be mounted twice at one place: so it is put on an empty directory, whatever was there before.
-            ("-t", "tmpfs", "tmpfs", "/sys/fs/cgroup"),
-            ("-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"),
+            ("mount", "-t", "tmpfs", "tmpfs", "/sys/fs/cgroup"),
+            ("mount", "-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"),
         ):
-            mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+            mounted = subprocess.run(command, capture_output=True, text=True, check=False)
             if mounted.returncode:
-                raise RigUnavailable(f"mount {' '.join(arguments)}: {mounted.stderr.strip()}")
+                raise RigUnavailable(f"{' '.join(command)}: {mounted.stderr.strip()}")
         yield
 
 

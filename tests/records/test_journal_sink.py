@@ -19,6 +19,7 @@ from fleet_health.detectors.spec import Finding
 from fleet_health.records.journal_sink import MESSAGE_IDS, JournalSink, fields_of
 from fleet_health.records.journal_socket import datagram
 from tests.rig.journal_datagrams import fields_of_datagram
+from tests.rig.mount_namespace import MAKE_PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,8 +205,9 @@ def journald(tmp_path: Path, do_without: DoWithout, eventually: Callable[..., An
     logs = tmp_path / "log"
     logs.mkdir()
     name = f"fht{os.getpid()}"
-    script = f"mount -t tmpfs tmpfs /run && mount --bind {logs} /var/log && exec {_JOURNALD} {name}"
-    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", script], stderr=subprocess.PIPE)
+    script = f"{MAKE_PRIVATE} && mount -t tmpfs tmpfs /run && mount --bind {logs} /var/log && exec {_JOURNALD} {name}"
+    unshared = ["unshare", "--mount", "--propagation", "unchanged", "sh", "-c", script]
+    process = subprocess.Popen(unshared, stderr=subprocess.PIPE)
     one = Journald(process, name)
     eventually(lambda: process.poll() is not None or one.socket.exists(), "the socket of a private journald")
     if process.poll() is not None:
