@@ -1,7 +1,7 @@
 """On how many examples a property is tried, and how often a random course is run: HYPOTHESIS_PROFILE says.
 
-In CI, and for mutants, it is a quarter of the usual number, and they are the same each time: a change is tested by
-itself, not by chance.
+In CI, with `tests/run`, and for mutants, it is a quarter of the usual number, and they are the same each time: a change
+is tested by itself, not by chance.
 Everywhere else each run tries new ones, and the usual number of them, which `full` asks for in CI as well; `thorough`
 tries twenty times as many. There is no deadline: how long an example takes depends on what else the machine does.
 """
