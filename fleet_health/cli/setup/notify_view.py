@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.cli.setup.service_view import hides, succeeds_as
+from fleet_health.cli.setup.service_view import can_read_as, hides
 from fleet_health.notify.secrets import how_to_provide
 
 if TYPE_CHECKING:
@@ -70,11 +70,7 @@ def _unreadable_file(path: Path) -> str:
     except KeyError:
         return ""
 
-    def is_read() -> bool:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        return True
-
-    return "" if succeeds_as(user, (), is_read) else f"{path}: the user {USER} may not read it"
+    return "" if can_read_as(user, (), path) else f"{path}: the user {USER} may not read it"
 
 
 def _credentials() -> dict[str, str] | None:

@@ -47,13 +47,9 @@ def obstacle(path: Path) -> str:
     except KeyError:
         return ""
 
-    def is_read() -> bool:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-        return True
-
     return (
         ""
-        if succeeds_as(user, _groups_of_unit(), is_read)
+        if can_read_as(user, _groups_of_unit(), path)
         else f"the user {SERVICE_USER} may not read it; {_closed_part(path)}"
     )
 
@@ -86,6 +82,16 @@ def _writable_in_unit() -> list[Path]:
     if shown.get("ProtectSystem") != "strict":
         return [Path("/")]
     return [Path(one.lstrip("-+")) for one in shown.get("ReadWritePaths", "").split()]
+
+
+def can_read_as(user: pwd.struct_passwd, groups: Sequence[int], path: Path) -> bool:
+    """Return whether a user, with further groups, can open a file for reading. Only root can try this."""
+
+    def is_read() -> bool:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        return True
+
+    return succeeds_as(user, groups, is_read)
 
 
 def succeeds_as(user: pwd.struct_passwd, groups: Sequence[int], attempt: Callable[[], bool]) -> bool:
