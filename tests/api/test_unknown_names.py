@@ -43,9 +43,7 @@ def test_a_silence_for_an_unknown_host_is_made_with_a_warning(
 ) -> None:
     """The warning is on stderr."""
     site.configure()
-    site.upload("pi-07")
-    site.answer("pi-07", 201)
-    site.sync_journal()
+    site.accept("pi-07")
     with start_service(site) as service:
         service.until_ready()
         common = ("--config", site.config, "--for", "1h", "--reason", "a test")

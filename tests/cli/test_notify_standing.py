@@ -75,9 +75,7 @@ def test_status_shows_that_nothing_is_sent(site: Site, run_command: RunCommand, 
     """It is a problem, with exit status 1, as text, as JSON and for Nagios."""
     site.configure()
     site.begin_journal()
-    site.upload("well")
-    site.answer("well", 201)
-    site.sync_journal()
+    site.accept("well")
     with start_service(site) as service:
         service.until_evaluated_anew()
         before = run_command("status", "--config", site.config)

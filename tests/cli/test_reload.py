@@ -148,9 +148,7 @@ def test_a_configuration_that_is_wrong_changes_nothing(
 ) -> None:
     """Every problem is reported, with exit status 2. Without a running service, it is 4."""
     site.configure()
-    site.upload("well")
-    site.answer("well", 201)
-    site.sync_journal()
+    site.accept("well")
     absent = reload()
     with start_service(site) as service:
         service.until_evaluated_anew()
@@ -173,9 +171,7 @@ def test_a_service_is_found_though_its_configuration_is_no_toml(
 ) -> None:
     """For the installed configuration, the default socket is used. The error is shown, too."""
     site.configure()
-    site.upload("well")
-    site.answer("well", 201)
-    site.sync_journal()
+    site.accept("well")
     monkeypatch.setattr("fleet_health.cli.options.DEFAULT_PATH", site.config)
     monkeypatch.setitem(LOCATIONS, "control.path", Key(values.path, str(site.directory / "control.sock")))
     with start_service(site) as service:
@@ -201,9 +197,7 @@ def test_a_destination_that_cannot_be_used_is_said(
 ) -> None:
     """The command checks it as root, for the installed configuration: the service may not read secrets."""
     site.configure()
-    site.upload("well")
-    site.answer("well", 201)
-    site.sync_journal()
+    site.accept("well")
     with start_service(site) as service:
         service.until_evaluated_anew()
         site.configure('[[destinations]]\nname = "a"\ntype = "exec"\ncommand = ["/none"]')
@@ -222,9 +216,7 @@ def test_what_cannot_be_written_is_said_before_and_after(
 ) -> None:
     """The preview reports it. With an alert log that cannot be written, the reload is refused."""
     site.configure()
-    site.upload("well")
-    site.answer("well", 201)
-    site.sync_journal()
+    site.accept("well")
     missing = site.directory / "none"
     with start_service(site) as service:
         service.until_evaluated_anew()
@@ -253,9 +245,7 @@ def test_a_service_is_found_by_a_configuration_that_it_refused(
 ) -> None:
     """It reports the refusal itself. Only an error in `control.path` prevents the connection."""
     site.configure()
-    site.upload("well")
-    site.answer("well", 201)
-    site.sync_journal()
+    site.accept("well")
     with start_service(site) as service:
         service.until_evaluated_anew()
         site.configure("blind_after = 5")
