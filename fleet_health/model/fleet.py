@@ -343,7 +343,7 @@ class Fleet:
             traffic.limit_hosts(limit)
 
     def protect(self, hosts: Iterable[str]) -> None:
-        """Give these hosts, and no others, a place of their own: their open incidents must be evaluated.
+        """Reserve a place for each of these hosts, and for no others, so that their open incidents are evaluated.
 
         Strangers among them get at most as many places as all strangers have, first come, first served. Otherwise open
         incidents would be a way to fill the tables.

@@ -44,6 +44,6 @@ def footprint() -> Footprint:
 
 
 def give_back_memory() -> None:
-    """Give free memory back to the kernel, where the C library would keep it. May take some milliseconds."""
+    """Return free memory that the C library keeps to the kernel. This may take some milliseconds."""
     if _trim is not None:
         _trim(0)

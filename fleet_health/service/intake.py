@@ -148,7 +148,7 @@ class Intake:
         return tuple(state.known_coverage() for state in self.states)
 
     def confirm_clock(self) -> None:
-        """Take note that the clock was right until now: rows that were found to be dated ahead of it are."""
+        """Record that the clock was right until now, so rows that were found ahead of it really are."""
         if self._index is not None:
             for source in self._index.by_receiver.values():
                 source.follower.dates.confirm()

@@ -139,7 +139,7 @@ def test_a_recovery_is_waited_for_as_long_as_its_detector_demands(watch: Watch) 
 
 
 def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch) -> None:
-    """An incident that was already unfound before the change is not ended by it."""
+    """A change of limits does not end an incident that was no longer found before it."""
     watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
     watch.tick(NOON + TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="10")
     ticks = [

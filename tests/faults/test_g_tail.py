@@ -311,7 +311,7 @@ async def test_G17_files_in_directories_of_any_depth(site: Site) -> None:
 @pytest.mark.parametrize("looks", [True, False])
 @pytest.mark.fault("G17", rig="files", says="all files begin with the same header")
 async def test_G17_files_that_begin_alike(site: Site, suffix: str, *, looks: bool) -> None:
-    """They are told apart: each row is read once, by a follower and by a reader that starts later."""
+    """Each row is read once, by a follower and by a reader that starts later."""
     header = json.dumps({"schema": "-" * 1000}).encode() + b"\n"
     rig, seen = Rig(site), []
     for number in range(3):

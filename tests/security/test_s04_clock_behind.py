@@ -448,7 +448,7 @@ def test_S4_a_start_by_a_clock_that_was_ahead_excuses_nobody(clock: FakeClock, s
 
 @pytest.mark.fault("S4", rig="libfaketime", says="a boot with the hardware clock two hours ahead, then set right")
 def test_S4_what_only_a_clock_that_was_ahead_found_is_not_alerted(clock: FakeClock, site: Site) -> None:
-    """All hosts looked silent by it, and the receiver down. Its end must not be an alert of each host."""
+    """Under that clock all hosts looked silent, and the receiver down. Its end must not alert for each host."""
     site.configure(RESOLVED)
     for host in ("one", "two", "three"):
         site.answer(host, 201, at_us=now_us() - 5 * MINUTE * 1_000_000)

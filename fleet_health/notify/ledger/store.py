@@ -245,7 +245,7 @@ class Store:
         connection.execute("COMMIT")
 
     def _upgrade(self, connection: sqlite3.Connection) -> None:
-        """Give an older database the tables of the present."""
+        """Upgrade an older database to the current tables."""
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         for version in range(found, self._version):
             for statement in self._upgrades[version]:
